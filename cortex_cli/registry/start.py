@@ -1,0 +1,136 @@
+"""A new workspace: a git repository with the starter content, made by one commit or not at all."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import tomli_w
+
+from cortex_cli.domain.errors import ConflictError, CortexError, UsageError
+from cortex_cli.registry.copies import finish_pending, read_pending
+from cortex_cli.registry.git import Git, find_git, require_version
+from cortex_cli.registry.repository import Registry
+from cortex_cli.registry.snapshot import Snapshot
+from cortex_cli.registry.trailers import Trailers, check_value
+from cortex_cli.store.atomic import report_disk, write_atomic
+from cortex_cli.store.starter import starter_root
+from cortex_cli.store.workspace import Workspace
+
+__all__ = ["Started", "start_workspace"]
+
+_IGNORED = ".cortex/"
+# Kept in the repository so that the user's own git commands are as careful as Cortex's.
+_CONFIG = {
+    "core.fsync": "committed,reference",
+    "core.logAllRefUpdates": "always",
+    "gc.auto": "0",
+    "transfer.fsckObjects": "true",
+}
+
+
+class Started(NamedTuple):
+    """What `start_workspace` found or made: the root, the commit that holds it, and the files it wrote."""
+
+    root: Path
+    commit: str
+    state: Literal["created", "present"]
+    files: tuple[str, ...] = ()
+
+
+def start_workspace(path: Path, *, name: str = "", actor: str = "human", starter: Path | None = None) -> Started:
+    """Make the folder *path* a workspace called *name*, from the content of *starter*; a workspace stays as it is.
+
+    A repository that is there keeps its history and its uncommitted files. Raises `ConflictError` before
+    anything is written when a file is in the way; a killed call is completed by the next one.
+    """
+    require_version(find_git(os.environ))
+    root = path.absolute()
+    name = check_value("name", name or root.name or "workspace")
+    files = _starter_files(starter or starter_root(), name)
+    if (root / ".git").exists():
+        present = _find_present(root, actor)
+        if present is not None:
+            return present
+    _refuse_conflicts(root, files)
+    is_new = not (root / ".git").exists()
+    with report_disk(root):
+        root.mkdir(parents=True, exist_ok=True)
+    registry = Registry(Workspace(root), actor=actor, git=Git.create(root) if is_new else Git(root))
+    files |= _ignore(registry.git, is_new=is_new)
+    commit = registry.commit(Trailers("init", name), files)
+    with registry.held("configure"):
+        for key, value in _CONFIG.items():
+            registry.git.run("config", "--local", key, value)
+    return Started(root, commit, "created", tuple(sorted(files)))
+
+
+def _find_present(root: Path, actor: str) -> Started | None:
+    registry = Registry(Workspace(root), actor=actor)
+    if read_pending(registry.git) is not None:
+        with registry.held("finish init"):
+            finish_pending(registry.git)
+    snapshot = registry.snapshot()
+    if snapshot.blob("cortex.toml"):
+        return Started(root, snapshot.commit, "present")
+    return None
+
+
+def _starter_files(source: Path, name: str) -> dict[str, bytes]:
+    # The weights of a model stay in the package: its manifest's source says `starter:<name>`.
+    manifests = source.glob("registry/*/*.toml")
+    found = [*source.glob("recipes/**/*"), *source.glob("prompts/**/*"), *manifests]
+    files = {file.relative_to(source).as_posix(): file for file in found if file.is_file()}
+    content = {path: file.read_bytes() for path, file in sorted(files.items()) if not _is_hidden(path)}
+    settings = tomli_w.dumps({"schema": 1, "name": name})
+    head = "# Settings of this workspace; `cortex config show` lists all, with their values and sources.\n"
+    return content | {"cortex.toml": (head + settings).encode()}
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith((".", "__")) for part in path.split("/"))
+
+
+def _refuse_conflicts(root: Path, files: Mapping[str, bytes]) -> None:
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"'{root}' is a file, not a folder", state="nothing was changed")
+    try:
+        differing = sorted(path for path, data in files.items() if _is_in_the_way(root / path, data))
+    except OSError as error:
+        raise CortexError(f"'{root}' cannot be read: {error.strerror}", state="nothing was changed") from error
+    if differing:
+        raise ConflictError(
+            f"'{root}' has other content at {', '.join(repr(path) for path in differing)}",
+            hint="cortex init NEW-FOLDER",
+            state="nothing was changed",
+        )
+
+
+def _is_in_the_way(path: Path, data: bytes) -> bool:
+    if path.is_symlink() or path.is_dir():
+        return True
+    try:
+        return path.read_bytes() != data
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        return True
+
+
+def _ignore(git: Git, *, is_new: bool) -> dict[str, bytes]:
+    """Return the `.gitignore` to commit; where the user's own is not committed, ignore it in the git folder instead."""
+    path = git.root / ".gitignore"
+    found = path.read_bytes() if path.is_file() else b""
+    if _IGNORED.encode() in found.splitlines():
+        return {".gitignore": found} if is_new else {}
+    wanted = found + (b"\n" if found and not found.endswith(b"\n") else b"") + f"{_IGNORED}\n".encode()
+    if not found or found == Snapshot(git, git.head()).read(".gitignore"):
+        return {".gitignore": wanted}
+    if is_new:
+        write_atomic(path, wanted)
+        return {".gitignore": wanted}
+    exclude = git.common / "info" / "exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    old = exclude.read_bytes() if exclude.is_file() else b""
+    write_atomic(exclude, old.rstrip(b"\n") + b"\n" * bool(old) + f"{_IGNORED}\n".encode())
+    return {}
