@@ -69,6 +69,7 @@ def load_network(folder: Path, *, dtype: str = "float32") -> Any:
     1.75 times as fast as the fused kernel, whose backward pass took 40 % of a training step.
     """
     require_train_extra("a local model")
+    silence_transformers()
     import torch
     from transformers import AutoModelForCausalLM
 

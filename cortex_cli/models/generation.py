@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from cortex_cli.domain.examples import Answer, Prompt
-from cortex_cli.models.bases import load_network, silence_transformers
+from cortex_cli.models.bases import load_network
 from cortex_cli.models.chat import ChatTokenizer
 from cortex_cli.models.lora import merge_adapter
 
@@ -20,7 +20,6 @@ def load_model(base: Path, adapter: Path | None = None, *, max_tokens: int = 48,
 
     Weights are float32: in bf16 a greedy answer depended on which prompts shared its batch.
     """
-    silence_transformers()
     network = load_network(base, dtype="float32")
     if adapter is not None:
         merge_adapter(network, adapter)
