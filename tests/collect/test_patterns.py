@@ -82,7 +82,7 @@ def test_plain_words_are_never_touched(text: str) -> None:
     assert redact(text) == text
 
 
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from("+-*/"))
+@given(st.integers(0, 99_999), st.integers(0, 99_999), st.sampled_from("+-*/"))
 def test_arithmetic_is_never_touched(left: int, right: int, sign: str) -> None:
     for text in (f"{left} {sign} {right} = {left + right}", f"{left}{sign}{right}={left + right}"):
         assert redact(text) == text

@@ -14,7 +14,7 @@ from cortex_cli.domain.interactions import (
 )
 from cortex_cli.domain.manifests import Blob, Part, Variant, adapter_id, dataset_digest, variant_id
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner))
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
 
 
 def test_a_digest_is_the_tagged_sha256() -> None:
