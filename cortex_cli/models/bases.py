@@ -1,6 +1,7 @@
 """Base models: from a manifest to a folder on disk, and from a folder to weights in memory."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ __all__ = [
     "digest_folder",
     "find_folder",
     "load_network",
+    "prepare_torch",
     "require_train_extra",
     "silence_transformers",
 ]
@@ -90,6 +92,15 @@ def require_train_extra(capability: str) -> None:
 
     if any(find_spec(name) is None for name in ("torch", "transformers", "tokenizers", "safetensors")):
         raise MissingExtraError(capability, "train")
+
+
+def prepare_torch() -> None:
+    """Set what torch reads once; call it before the first import of torch.
+
+    oneDNN keeps 1,024 compiled primitives, one per shape; training has a new shape every few steps.
+    With 64 of them a process grew half as much over 160 steps.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def silence_transformers() -> None:

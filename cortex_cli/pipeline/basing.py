@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cortex_cli.domain.digests import hex_of
 from cortex_cli.domain.errors import UsageError
 from cortex_cli.domain.manifests import Model
-from cortex_cli.models.bases import digest_folder, require_train_extra
+from cortex_cli.models.bases import digest_folder, prepare_torch, require_train_extra
 from cortex_cli.pipeline.place import Place
 from cortex_cli.pipeline.plan import Step, plan_base
 from cortex_cli.pipeline.recipes import Recipe
@@ -50,6 +50,7 @@ def build_base(
     alone: the new one is registered under the name and the first digits of its digest.
     """
     require_train_extra("training a base")
+    prepare_torch()
     from cortex_cli.train.pretrain import fit_base
 
     spec, step = _table(recipe), plan_recipe_base(place, recipe)

@@ -11,7 +11,7 @@ from cortex_cli.curate.versions import read_examples
 from cortex_cli.domain.errors import ConflictError, UsageError
 from cortex_cli.domain.examples import Example
 from cortex_cli.domain.manifests import Adapter, Agent, DatasetVersion, Model, Variant, adapter_id
-from cortex_cli.models.bases import require_train_extra
+from cortex_cli.models.bases import prepare_torch, require_train_extra
 from cortex_cli.pipeline.place import Place
 from cortex_cli.pipeline.plan import Step, plan_training
 from cortex_cli.pipeline.recipes import Recipe, stage_digest
@@ -71,6 +71,7 @@ def train_recipe(
     before the manifest, the manifest before the commit, so no half adapter is ever registered.
     """
     require_train_extra("training")
+    prepare_torch()
     from cortex_cli.train.sft import fit_adapter
 
     snapshot = place.registry.snapshot()

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cortex_cli.stats.betting import uniform_weights
 from cortex_cli.stats.wealth import Array, Process, Wealth
 
 __all__ = ["FEWER_FAILURES", "AssignmentTest", "failure_log_e", "harm", "superiority"]
@@ -34,14 +33,14 @@ def superiority(
     """
     ratio = np.asarray(ratios)[:, None]  # (K, 1)
 
-    def factors(start: int, stop: int) -> Array:
+    def _factors(start: int, stop: int) -> Array:
         gained = np.ones((len(ratios), stop - start))
         failed = np.flatnonzero(outcomes[start:stop] == 0.0)
         arm, share = arms[start:stop][failed], propensities[start:stop][failed]
         gained[:, failed] = np.where(arm, ratio, 1.0) / (ratio * share + 1.0 - share)
         return gained
 
-    return Process(uniform_weights(len(ratios)), outcomes.size, factors)
+    return Process(np.full(len(ratios), 1.0 / len(ratios)), outcomes.size, _factors)
 
 
 def harm(
@@ -72,7 +71,7 @@ class AssignmentTest:
 
     def __init__(self, ratios: Sequence[float] = FEWER_FAILURES) -> None:
         self._ratios = tuple(ratios)
-        self.wealth = Wealth(len(self._ratios))
+        self.wealth = Wealth([1.0 / len(self._ratios)] * len(self._ratios))
 
     def update(self, *, failed: bool, challenger: bool, propensity: float) -> float:
         """Add one task and return log E; a success changes nothing."""

@@ -13,13 +13,13 @@ decisions in A/B tests with multiple metrics", arXiv:2402.11609.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from cortex_cli.domain.manifests import Metric, Policy, Verdict
 from cortex_cli.stats.evidence import Evidence, Flaw, Tally
-from cortex_cli.stats.wealth import Peak, find_peak, mix_processes
+from cortex_cli.stats.wealth import Peak, Process, find_peak, log_path, mix_processes
 from cortex_cli.stats.wording import tell_evidence, tell_more_tasks, tell_percent, tell_points
 
 __all__ = ["METHOD", "Findings", "SeedsRule", "decide", "find_first_decision", "guarded_metrics", "seeds_rule", "weigh"]
@@ -98,12 +98,11 @@ def find_first_decision(evidence: Evidence, policy: Policy) -> tuple[Outcome, in
     findings = weigh(evidence, policy)
     flaw = findings.flaw.row if findings.flaw else 0
     harms = [peak.crossed for peak in findings.worse.values() if peak.crossed]
-    needed = [findings.better.crossed, findings.enough_at, *(peak.crossed for peak in findings.not_worse.values())]
     futile = [peak.crossed for peak in findings.too_small.values()]
     moments: list[tuple[int, int, Outcome]] = [
         (flaw, 0, "invalid"),
         (min(harms, default=0), 1, "rollback"),
-        (max(needed) if all(needed) else 0, 2, "promote"),
+        (_promoted_at(evidence, policy, findings), 2, "promote"),
         (max(futile) if futile and all(futile) else 0, 3, "futile"),
     ]
     reached = [moment for moment in moments if moment[0]]
@@ -120,9 +119,8 @@ def weigh(evidence: Evidence, policy: Policy) -> Findings:
     measured = [metric for metric in guarded if evidence.has(metric)]
     objectives = [metric for metric in policy.objectives if metric in measured]
     bar, harm_bar = math.log(1 / policy.alpha), math.log(len(guarded) / policy.alpha)
-    shares = [(1 / max(1, len(objectives)), evidence.better(metric)) for metric in objectives]
     return Findings(
-        better=find_peak(mix_processes(shares), bar) if shares else Peak(0.0, 0.0, 0),
+        better=find_peak(_mix_objectives(evidence, objectives), bar) if objectives else Peak(0.0, 0.0, 0),
         worse={metric: find_peak(evidence.worse(metric), harm_bar) for metric in measured},
         not_worse={
             metric: find_peak(evidence.not_worse(metric, policy.margin), bar)
@@ -150,6 +148,23 @@ def seeds_rule(tally: Tally) -> SeedsRule:
     quality = round(tally.quality_gain or 0.0, 9)
     better = quality > SEEDS_QUALITY and gain > SEEDS_POINTS
     return SeedsRule(gain, tally.quality_gain, tally.fewest, better and tally.fewest >= SEEDS_TASKS)
+
+
+def _mix_objectives(evidence: Evidence, objectives: Sequence[str]) -> Process:
+    """Split the money evenly: a gain in one objective is enough, and it need not be the same at every task."""
+    return mix_processes([(1.0, evidence.better(metric)) for metric in objectives])
+
+
+def _promoted_at(evidence: Evidence, policy: Policy, findings: Findings) -> int:
+    """Return the first unit with everything that a promotion needs, or 0."""
+    needed = [findings.better.crossed, findings.enough_at, *(peak.crossed for peak in findings.not_worse.values())]
+    if not all(needed):
+        return 0
+    begin = max(needed)
+    # Evidence that was gone when the last condition came must first be back above 1.
+    path = log_path(_mix_objectives(evidence, [metric for metric in policy.objectives if evidence.has(metric)]))
+    standing = path[begin - 1 :] >= 0.0
+    return begin + int(standing.argmax()) if bool(standing.any()) else 0
 
 
 def _restrained(policy: Policy) -> tuple[Metric, ...]:

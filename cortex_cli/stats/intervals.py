@@ -5,13 +5,12 @@ one look at a number of rows that was fixed beforehand.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from cortex_cli.stats.betting import WIDE_BETS, Estimates, bet_above
+from cortex_cli.stats.betting import WIDE_BETS, Bets, Estimates, bet_above
 from cortex_cli.stats.wealth import Array, final_log_e
 
 __all__ = [
@@ -34,7 +33,7 @@ class Interval:
     high: float
 
 
-def confidence_sequence(estimates: Estimates, alpha: float, bets: Sequence[float] = WIDE_BETS) -> Interval:
+def confidence_sequence(estimates: Estimates, alpha: float, bets: Bets = WIDE_BETS) -> Interval:
     """Return bounds on the difference of which each is wrong at any time with probability at most *alpha*.
 
     They are the constant differences that all rows together do not refute: the lower bound is the
@@ -95,7 +94,7 @@ def bootstrap_interval(
     return Interval(float(low), float(high))
 
 
-def _lower_bound(estimates: Estimates, threshold: float, bets: Sequence[float]) -> float:
+def _lower_bound(estimates: Estimates, threshold: float, bets: Bets) -> float:
     """Return the largest bound, to the tolerance, that the wealth refutes; -1 if none."""
     centre = float(estimates.values.mean())
     # With the best bet known beforehand the bound would lie this far below the mean; a mixture's
@@ -103,14 +102,27 @@ def _lower_bound(estimates: Estimates, threshold: float, bets: Sequence[float]) 
     width = max(_TOLERANCE, float(estimates.values.std()) * math.sqrt(2 * threshold / estimates.values.size))
     # The mean itself is never refuted: payoffs that sum to 0 have a product of at most 1.
     low, high = centre - 1.5 * width, centre
-    while low > -1.0 and final_log_e(bet_above(estimates, low, bets)) < threshold:
-        low, high, width = low - width, low, 2 * width
+    at_low, at_high, aim = threshold, 0.0, -1
+    while low > -1.0 and (at_low := final_log_e(bet_above(estimates, low, bets))) < threshold:
+        low, high, at_high, width = low - width, low, at_low, 2 * width
     low = max(-1.0, low)
     while high - low > _TOLERANCE:
-        middle = (low + high) / 2
-        refuted = final_log_e(bet_above(estimates, middle, bets)) >= threshold
-        low, high = (middle, high) if refuted else (low, middle)
+        share = _expected_share(at_low, at_high, threshold)
+        # Aimed a little to either side of the guess in turn, so that both ends close in on it.
+        middle = low + (high - low) * share + 0.4 * _TOLERANCE * aim
+        middle = min(max(middle, low + 0.1 * (high - low)), high - 0.1 * (high - low))
+        found = final_log_e(bet_above(estimates, middle, bets))
+        if found >= threshold:
+            low, at_low, aim = middle, found, 1
+        else:
+            high, at_high, aim = middle, found, -1
     return low
+
+
+def _expected_share(at_low: float, at_high: float, threshold: float) -> float:
+    """Return where between two bounds the threshold is to be expected: log-wealth falls about quadratically."""
+    top, bottom = math.sqrt(max(at_low, threshold)), math.sqrt(max(at_high, 0.0))
+    return (top - math.sqrt(threshold)) / (top - bottom) if top > bottom else 0.5
 
 
 def _correlation(both: int, wins: int, losses: int, neither: int) -> float:

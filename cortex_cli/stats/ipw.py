@@ -11,12 +11,10 @@ Source: arXiv:2010.09686 (betting); Waudby-Smith et al., "Anytime-valid off-poli
 contextual bandits", arXiv:2210.10768 (changing logging policies, drifting contexts).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
-from cortex_cli.stats.betting import WIDE_BETS, Estimates, Side, bet_above, bet_below, row_payoff
+from cortex_cli.stats.betting import WIDE_BETS, Bets, Estimates, Side, bet_above, bet_below, row_payoff
 from cortex_cli.stats.wealth import Array, Process, Wealth
 
 __all__ = ["IpwTest", "futility", "harm", "ipw_estimates", "noninferiority", "superiority"]
@@ -67,15 +65,15 @@ def futility(estimates: Estimates, effect: float) -> Process:
 class IpwTest:
     """One weighted test kept task by task: H0 is mu1_t - mu0_t <= bound for 'above', >= bound for 'below'."""
 
-    __slots__ = ("_bets", "_bound", "_count", "_side", "_sum", "wealth")
+    __slots__ = ("_bound", "_count", "_shares", "_side", "_sum", "wealth")
 
-    def __init__(self, side: Side = "above", bound: float = 0.0, bets: Sequence[float] = WIDE_BETS) -> None:
+    def __init__(self, side: Side = "above", bound: float = 0.0, bets: Bets = WIDE_BETS) -> None:
         self._side = side
         self._bound = bound
-        self._bets = tuple(bets)
+        self._shares = bets.shares
         self._sum = _PRIOR_MEAN
         self._count = 1
-        self.wealth = Wealth(len(self._bets))
+        self.wealth = Wealth(bets.money)
 
     def update(self, outcome: float, *, challenger: bool, propensity: float) -> float:
         """Add one task's outcome in [0, 1] and return log E."""
@@ -87,7 +85,7 @@ class IpwTest:
         payoff = row_payoff(value, (floor, ceiling), self._side, self._bound)
         self._sum += outcome
         self._count += 1
-        return self.wealth.multiply([1.0 + bet * payoff for bet in self._bets])
+        return self.wealth.multiply([1.0 + share * payoff for share in self._shares])
 
 
 # Before the first outcome the prediction is 1/2, and that guess then weighs as much as one outcome.

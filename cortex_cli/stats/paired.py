@@ -6,11 +6,10 @@ below holds at every t; the mix and difficulty of the units may drift.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from cortex_cli.stats.betting import BOLD_BETS, WIDE_BETS, Estimates, Side, bet_above, bet_below, row_payoff
+from cortex_cli.stats.betting import BOLD_BETS, WIDE_BETS, Bets, Estimates, Side, bet_above, bet_below, row_payoff
 from cortex_cli.stats.wealth import Array, Process, Wealth
 
 __all__ = [
@@ -30,7 +29,7 @@ def paired_estimates(champion: Array, challenger: Array) -> Estimates:
     return Estimates(challenger - champion, ones, ones)
 
 
-def superiority(differences: Array, bets: Sequence[float] = BOLD_BETS) -> Process:
+def superiority(differences: Array, bets: Bets = BOLD_BETS) -> Process:
     """Return the e-process against H0: the challenger is nowhere better, E[D_t | past] <= 0.
 
     E = mean over c of prod(1 + c D_t). With D in {-1, 0, 1} this is the discordant-pairs test
@@ -40,7 +39,7 @@ def superiority(differences: Array, bets: Sequence[float] = BOLD_BETS) -> Proces
     return bet_above(_unit_estimates(differences), 0.0, bets)
 
 
-def noninferiority(differences: Array, margin: float, bets: Sequence[float] = WIDE_BETS) -> Process:
+def noninferiority(differences: Array, margin: float, bets: Bets = WIDE_BETS) -> Process:
     """Return the e-process against H0: the challenger is worse by *margin* or more, E[D_t | past] <= -margin.
 
     E = mean over c of prod(1 + c (D_t + margin) / (1 - margin)). Source: arXiv:2010.09686.
@@ -48,7 +47,7 @@ def noninferiority(differences: Array, margin: float, bets: Sequence[float] = WI
     return bet_above(_unit_estimates(differences), -margin, bets)
 
 
-def harm(differences: Array, bets: Sequence[float] = BOLD_BETS) -> Process:
+def harm(differences: Array, bets: Bets = BOLD_BETS) -> Process:
     """Return the e-process against H0: the challenger is nowhere worse, E[D_t | past] >= 0.
 
     E = mean over c of prod(1 - c D_t): `superiority` with the arms exchanged.
@@ -56,7 +55,7 @@ def harm(differences: Array, bets: Sequence[float] = BOLD_BETS) -> Process:
     return bet_below(_unit_estimates(differences), 0.0, bets)
 
 
-def futility(differences: Array, effect: float, bets: Sequence[float] = WIDE_BETS) -> Process:
+def futility(differences: Array, effect: float, bets: Bets = WIDE_BETS) -> Process:
     """Return the e-process against H0: the challenger is better by *effect* or more, E[D_t | past] >= effect.
 
     E = mean over c of prod(1 + c (effect - D_t) / (1 - effect)). Source: arXiv:2010.09686.
@@ -64,14 +63,17 @@ def futility(differences: Array, effect: float, bets: Sequence[float] = WIDE_BET
     return bet_below(_unit_estimates(differences), effect, bets)
 
 
-def discordant_log_e(wins: int, losses: int, bets: Sequence[float] = BOLD_BETS) -> float:
+def discordant_log_e(wins: int, losses: int, bets: Bets = BOLD_BETS) -> float:
     """Return log E of `superiority` after so many discordant pairs, in any order.
 
     H0: given that the two disagree, the challenger wins with probability at most 1/2.
     """
-    logs = [wins * math.log1p(bet) + losses * math.log1p(-bet) for bet in bets]
+    logs = [
+        math.log(money) + wins * math.log1p(share) + losses * math.log1p(-share)
+        for share, money in zip(bets.shares, bets.money, strict=True)
+    ]
     top = max(logs)
-    return top + math.log(sum(math.exp(log - top) for log in logs) / len(bets))
+    return top + math.log(sum(math.exp(log - top) for log in logs))
 
 
 class PairedTest:
@@ -80,18 +82,18 @@ class PairedTest:
     After the same pairs it holds the wealth that the function of the same null returns for arrays.
     """
 
-    __slots__ = ("_bets", "_bound", "_side", "wealth")
+    __slots__ = ("_bound", "_shares", "_side", "wealth")
 
-    def __init__(self, side: Side = "above", bound: float = 0.0, bets: Sequence[float] = BOLD_BETS) -> None:
+    def __init__(self, side: Side = "above", bound: float = 0.0, bets: Bets = BOLD_BETS) -> None:
         self._side = side
         self._bound = bound
-        self._bets = tuple(bets)
-        self.wealth = Wealth(len(self._bets))
+        self._shares = bets.shares
+        self.wealth = Wealth(bets.money)
 
     def update(self, difference: float) -> float:
         """Add one pair's difference in [-1, 1] and return log E."""
         payoff = row_payoff(difference, (1.0, 1.0), self._side, self._bound)
-        return self.wealth.multiply([1.0 + bet * payoff for bet in self._bets])
+        return self.wealth.multiply([1.0 + share * payoff for share in self._shares])
 
 
 def _unit_estimates(differences: Array) -> Estimates:

@@ -40,13 +40,12 @@ class Peak:
 
 
 class Wealth:
-    """Mixture wealth kept row by row; equal start money on each of *bets* bets."""
+    """Mixture wealth kept row by row; *money* is the start money of each bet and sums to 1."""
 
-    __slots__ = ("_logs", "_start", "highest", "last", "rows")
+    __slots__ = ("_logs", "highest", "last", "rows")
 
-    def __init__(self, bets: int) -> None:
-        self._logs = [0.0] * bets
-        self._start = math.log(bets)
+    def __init__(self, money: Sequence[float]) -> None:
+        self._logs = [math.log(each) for each in money]
         self.highest = 0.0
         self.last = 0.0
         self.rows = 0
@@ -56,7 +55,7 @@ class Wealth:
         logs = [log + math.log(factor) for log, factor in zip(self._logs, factors, strict=True)]
         top = max(logs)
         self._logs = logs
-        self.last = top + math.log(sum(math.exp(log - top) for log in logs)) - self._start
+        self.last = top + math.log(sum(math.exp(log - top) for log in logs))
         self.highest = max(self.highest, self.last)
         self.rows += 1
         return self.last
@@ -75,10 +74,10 @@ def mix_processes(parts: Sequence[tuple[float, Process]]) -> Process:
     total = sum(share for share, _ in parts)
     weights = np.concatenate([process.weights * (share / total) for share, process in parts])
 
-    def factors(start: int, stop: int) -> Array:
+    def _factors(start: int, stop: int) -> Array:
         return np.concatenate([process.factors(start, stop) for _, process in parts])
 
-    return Process(weights, parts[0][1].rows, factors)
+    return Process(weights, parts[0][1].rows, _factors)
 
 
 def find_peak(process: Process, log_threshold: float) -> Peak:

@@ -14,7 +14,7 @@ from cortex_cli.store.workspace import Workspace
 
 pytestmark = pytest.mark.model
 
-SMALL = Extent(traffic=600, held_out=60, contest=120, morning=60, train_seconds=6.0)
+SMALL = Extent(traffic=1200, held_out=60, contest=120, morning=60, train_seconds=6.0)
 
 
 class Heard:

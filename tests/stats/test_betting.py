@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_cli.stats.betting import BOLD_BETS, WIDE_BETS, Estimates, bet_above, bet_below, row_payoff
+from cortex_cli.stats.betting import BOLD_BETS, WIDE_BETS, Bets, Estimates, bet_above, bet_below, row_payoff
 from cortex_cli.stats.wealth import Array, log_path
 
 
@@ -74,11 +74,12 @@ def test_an_unknown_row_is_not_bet_on() -> None:
 
 
 @pytest.mark.parametrize("bets", [BOLD_BETS, WIDE_BETS])
-def test_every_grid_keeps_some_money_whatever_happens(bets: tuple[float, ...]) -> None:
+def test_every_grid_keeps_some_money_whatever_happens(bets: Bets) -> None:
     worst = log_path(bet_above(estimates_of([-1.0] * 50), 0.0, bets))
 
     assert np.isfinite(worst).all()
-    assert all(0 < bet < 1 for bet in bets)
+    assert all(0 < share < 1 for share in bets.shares)
+    assert sum(bets.money) == pytest.approx(1.0)
 
 
 def test_a_row_payoff_is_at_least_minus_one_and_fair_at_the_bound() -> None:

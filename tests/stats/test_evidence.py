@@ -115,3 +115,28 @@ def test_pairs_that_fail_alike_agree_more_often() -> None:
     alike = simulate_pairs(Scenario(0.8, 0.8, alike=0.9), 4000, generator).tally()
 
     assert alike.wins + alike.losses < 0.2 * (apart.wins + apart.losses)
+
+
+def test_live_quality_is_compared_over_the_tasks_that_have_it() -> None:
+    arms = np.array([True, True, False, False])
+    quality = np.array([1.0, math.nan, 0.25, 0.75])
+    evidence = SplitEvidence(arms, np.full(4, 0.5), {"success": np.ones(4), "quality": quality})
+
+    assert evidence.tally().quality_gain == pytest.approx(0.5)
+
+
+def test_a_metric_that_no_task_has_is_a_flaw() -> None:
+    evidence = SplitEvidence(np.array([True, False]), np.full(2, 0.5), {"success": np.ones(2)})
+
+    flaw = evidence.find_flaw(["success", "cost"])
+
+    assert flaw is not None
+    assert (flaw.reason, flaw.row) == ("no unit has cost", 2)
+
+
+def test_the_head_of_a_contest_is_the_contest_as_it_stood() -> None:
+    pairs = simulate_pairs(Scenario(0.8, 0.9), 100, np.random.default_rng(8))
+    live = simulate_split(Scenario(0.8, 0.9), 100, np.random.default_rng(8))
+
+    assert pairs.head(40).tally().tasks == live.head(40).tally().tasks == 40
+    assert log_path(live.head(40).better("success")) == pytest.approx(log_path(live.better("success"))[:40])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_cli.stats import paired
-from cortex_cli.stats.betting import BOLD_BETS, WIDE_BETS, Side
+from cortex_cli.stats.betting import BOLD_BETS, WIDE_BETS, Bets, Side
 from cortex_cli.stats.wealth import Array, Process, log_path
 
 DIFFERENCES = st.lists(st.floats(-1, 1), min_size=1, max_size=40)
@@ -49,7 +49,7 @@ def test_the_order_of_the_pairs_does_not_change_the_last_wealth(values: list[flo
     ("side", "bound", "bets"),
     [("above", 0.0, BOLD_BETS), ("above", -0.02, WIDE_BETS), ("below", 0.0, BOLD_BETS), ("below", 0.05, WIDE_BETS)],
 )
-def test_pair_by_pair_equals_all_at_once(side: Side, bound: float, bets: tuple[float, ...]) -> None:
+def test_pair_by_pair_equals_all_at_once(side: Side, bound: float, bets: Bets) -> None:
     values = np.random.default_rng(2).uniform(-1, 1, 300)
     test = paired.PairedTest(side, bound, bets)
     at_once = {
@@ -97,3 +97,10 @@ def test_seven_wins_in_a_row_are_enough_for_one_in_twenty() -> None:
     assert paired.discordant_log_e(7, 0) >= math.log(20)
     assert paired.discordant_log_e(6, 0) < math.log(20)
     assert paired.discordant_log_e(50, 50) < 0
+
+
+def test_a_difference_of_a_point_and_a_half_is_found_in_a_long_contest() -> None:
+    generator = np.random.default_rng(3)
+    differences = generator.choice([-1.0, 0.0, 1.0], 60_000, p=[0.1925, 0.6, 0.2075])
+
+    assert final(paired.superiority(differences)) > math.log(20)

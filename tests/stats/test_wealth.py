@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_cli.stats.betting import uniform_weights
 from cortex_cli.stats.wealth import Array, Process, Wealth, final_log_e, find_peak, log_path, mix_processes
 
 FACTORS = st.lists(st.lists(st.floats(0.05, 20.0), min_size=3, max_size=3), min_size=1, max_size=40)
 
 
 def process_of(factors: Array, weights: Array | None = None) -> Process:
-    start = uniform_weights(factors.shape[0]) if weights is None else weights
+    start = np.full(factors.shape[0], 1.0 / factors.shape[0]) if weights is None else weights
     return Process(start, factors.shape[1], lambda a, b: factors[:, a:b])
 
 
@@ -33,7 +32,7 @@ def test_the_path_is_the_mean_of_the_products(rows: list[list[float]]) -> None:
 
 @given(FACTORS)
 def test_row_by_row_and_at_once_give_the_same_wealth(rows: list[list[float]]) -> None:
-    wealth = Wealth(3)
+    wealth = Wealth([1 / 3] * 3)
 
     steps = [wealth.multiply(row) for row in rows]
 

@@ -1,0 +1,22 @@
+"""The door of the program: answers `--version` at once and hands everything else to the command line."""
+
+import sys
+
+from cortex_cli import __version__
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line with the arguments of this process and return its exit code."""
+    # Answered before the framework is imported: a version check costs 10 ms instead of 80.
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"cortex {__version__}\n")
+        return 0
+    from cortex_cli.cli.app import run_process
+
+    return run_process(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""`cortex collect` and `cortex feedback`, as a user types them."""
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Program
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    path = tmp_path / "log.jsonl"
+    values: list[Any] = [
+        {
+            "agent": "dispatch",
+            "time": "2026-01-02T03:04:05Z",
+            "messages": [{"role": "user", "content": f"mail a{number}@example.org"}],
+            "output": "done",
+        }
+        for number in range(3)
+    ]
+    values.append({"agent": "dispatch", "messages": "torn"})
+    path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
+    return str(path)
+
+
+def find_id(workspace: Path) -> str:
+    from cortex_cli.store.journal import Journal
+    from cortex_cli.store.workspace import Workspace
+
+    with Journal(Workspace(workspace).journal_path) as journal:
+        return next(record.id for _, record in journal.interactions())
+
+
+def test_collect_reports_what_came_in(cortex: "Program", workspace: Path, log: str) -> None:
+    data = cortex("collect", log, "--json").data
+    report = data["report"]
+    assert (report["new"], report["known"], report["lines"]) == (3, 0, 4)
+    assert report["formats"] == {"cortex": 3}
+    assert report["quarantined"] == {"wrong_type": 1}
+    assert report["redacted"] == {"EMAIL": 3}
+    assert "names of people" in report["not_covered"]
+    assert (data["dry_run"], data["unregistered"]) == (False, [])
+
+
+def test_collect_for_people_names_reason_and_place(cortex: "Program", workspace: Path, log: str) -> None:
+    outcome = cortex("collect", log)
+    assert outcome.code == 0
+    assert "3 interactions and 0 judgements in 4 lines of 1 source" in outcome.out
+    assert "log.jsonl:4: wrong_type" in outcome.out
+    assert "EMAIL 3 (policy: standard)" in outcome.out
+    assert "collect: " in outcome.err
+
+
+def test_collecting_again_finds_everything_known(cortex: "Program", workspace: Path, log: str) -> None:
+    cortex("collect", log)
+    assert cortex("collect", log, "--json").data["report"]["known"] == 3
+
+
+def test_a_dry_run_keeps_nothing(cortex: "Program", workspace: Path, log: str) -> None:
+    outcome = cortex("collect", log, "--dry-run")
+    assert "nothing was kept" in outcome.err
+    assert not (workspace / ".cortex" / "journal.db").exists()
+    assert cortex("collect", log, "--dry-run", "--json").data["report"]["new"] == 3
+
+
+def test_an_agent_that_is_not_registered_is_named(cortex: "Program", workspace: Path, tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
+    path.write_text(json.dumps({"messages": messages}), encoding="utf-8")
+    outcome = cortex("collect", str(path), "--agent", "greeter", "--format", "openai-chat")
+    assert outcome.code == 0
+    assert "not agents of this workspace yet: greeter" in outcome.err
+
+
+def test_standard_input_is_a_source(
+    cortex: "Program", workspace: Path, log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path(log).read_bytes())))
+    assert cortex("collect", "-", "--json").data["report"]["sources"] == ["stdin"]
+
+
+def test_the_redaction_policy_is_a_setting(cortex: "Program", workspace: Path, log: str) -> None:
+    data = cortex("collect", log, "--json", environ={"CORTEX_REDACTION": "off"}).data
+    assert (data["report"]["policy"], data["report"]["redacted"]) == ("off", {})
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["none.jsonl"], 2, "does not exist"),
+        (["LOG", "--format", "cortx"], 2, "did you mean 'cortex'"),
+        (["LOG", "--agent", "Bad Name"], 2, "not allowed"),
+        (["LOG", "--watch"], 1, "not built yet"),
+        ([], 2, "missing argument"),
+    ],
+)
+def test_a_wrong_word_changes_nothing(
+    cortex: "Program", workspace: Path, log: str, words: list[str], code: int, told: str
+) -> None:
+    outcome = cortex("collect", *(log if word == "LOG" else word for word in words))
+    assert (outcome.code, told in outcome.err) == (code, True)
+    assert not (workspace / ".cortex" / "journal.db").exists()
+
+
+def test_outside_of_a_workspace_nothing_is_collected(cortex: "Program", log: str) -> None:
+    assert cortex("collect", log).code == 10
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "shown"),
+    [
+        (["--thumbs", "up"], "boolean", "thumbs up"),
+        (["--thumbs", "down"], "boolean", "thumbs down"),
+        (["--score", "4", "--scale", "1-5"], "score", "score 4 of 1-5"),
+        (["--comment", "too slow"], "comment", "comment"),
+        (["--demonstration", "ls -l"], "demonstration", "demonstration"),
+    ],
+)
+def test_feedback_of_every_kind_is_kept(
+    cortex: "Program", workspace: Path, log: str, words: list[str], kind: str, shown: str
+) -> None:
+    cortex("collect", log)
+    target = find_id(workspace)
+    data = cortex("feedback", target, *words, "--json").data
+    assert (data["feedback"]["kind"], data["feedback"]["target"], data["new"]) == (kind, target, True)
+    assert shown in cortex("feedback", target, *words).out
+
+
+def test_feedback_carries_who_gave_it(cortex: "Program", workspace: Path, log: str) -> None:
+    cortex("collect", log)
+    words = ("feedback", find_id(workspace), "--thumbs", "up", "--json")
+    assert cortex(*words, environ={"CORTEX_ACTOR": "ada"}).data["feedback"]["name"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "found none"),
+        (["--thumbs", "up", "--comment", "good"], "found 2"),
+        (["--score", "4"], "needs its scale"),
+        (["--scale", "1-5", "--thumbs", "up"], "needs its scale"),
+        (["--score", "9", "--scale", "1-5"], "not on the scale"),
+        (["--score", "4", "--scale", "five"], "needs its scale"),
+        (["--thumbs", "sideways"], "sideways"),
+    ],
+)
+def test_feedback_that_says_nothing_or_too_much_is_refused(
+    cortex: "Program", workspace: Path, log: str, words: list[str], told: str
+) -> None:
+    cortex("collect", log)
+    outcome = cortex("feedback", find_id(workspace), *words)
+    assert (outcome.code, told in outcome.err) == (2, True)
+
+
+def test_feedback_on_nothing_is_refused(cortex: "Program", workspace: Path) -> None:
+    outcome = cortex("feedback", "i-none", "--thumbs", "up")
+    assert outcome.code == 2
+    assert "no interaction or episode 'i-none'" in outcome.err
