@@ -64,9 +64,7 @@ def write_agent(agent: str, summary: str, judge: str, limit: int) -> None:
     prompt = f"prompts/{agent}/main.md"
     text = (ROOT / prompt).read_bytes()
     blob = hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
-    draft = Variant(
-        id="", agent=agent, model=NAME, prompt=prompt, prompt_blob=blob, parameters={"max_tokens": limit}
-    )
+    draft = Variant(id="", agent=agent, model=NAME, prompt=prompt, prompt_blob=blob, parameters={"max_tokens": limit})
     variant = msgspec.structs.replace(draft, id=variant_id(draft))
     for stale in (ROOT / "registry" / "variants").glob(f"{agent}-*.toml"):
         stale.unlink()

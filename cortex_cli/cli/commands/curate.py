@@ -58,12 +58,9 @@ def _show(console: "Console", made: "Made", recipe: str) -> None:
     print_table(console, ("PART", "EXAMPLES"), rows)
     print_table(console, ("FROM", "EXAMPLES"), sorted(version.origins.items()))
     if version.rejected:
-        print_table(console, ("NOT TAKEN", "INTERACTIONS"), sorted(version.rejected.items(), key=_fewest_last))
+        fewest_last = sorted(((count, reason) for reason, count in version.rejected.items()), reverse=True)
+        print_table(console, ("INTERACTIONS", "NOT TAKEN"), fewest_last)
     if version.counts.get("replayed"):
         console.print(f"replayed: {version.counts['replayed']} verdicts were derived from reference answers")
     console.print(f"commit {made.commit[:10]}" if made.commit else "dry run: nothing was recorded")
     say(f"  next: cortex train {recipe}")
-
-
-def _fewest_last(item: tuple[str, int]) -> int:
-    return -item[1]
