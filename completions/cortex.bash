@@ -37,7 +37,7 @@ _cortex() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case "$verb:$word" in
-            *:-C | *:--workspace | "demo:--dir" | "demo:--nights" | "init:--name" | "collect:--format" | "collect:--agent" | "collect:--wait" | "evaluate:--suite" | "evaluate:--recipe" | "serve:--host" | "serve:--port" | "serve:--workers" | "ab start:--challenger" | "ab start:--mode" | "ab start:--split" | "ab start:--policy" | "ab replay:--log" | "ab replay:--policy" | "ab replay:--champion" | "ab replay:--challenger" | "ab replay:--runs" | "ab replay:--mode" | "ab replay:--split" | "ab replay:--seed" | "ab replay:--max-tasks" | "ab power:--base" | "ab power:--effect" | "ab power:--policy" | "ab power:--alike" | "ab power:--per-day" | "ab power:--runs" | "ab power:--seed" | "ab stop:--wait" | "cycle:--deadline" | "schedule:--format" | "schedule:--source" | "feedback:--thumbs" | "feedback:--score" | "feedback:--scale" | "feedback:--comment" | "feedback:--demonstration" | "feedback:--wait" | "dataset show:--examples" | "dataset show:--part" | "dataset export:--format" | "dataset export:--part" | "dataset export:-o" | "dataset export:--output" | "prompt render:--set" | "prompt optimize:--dataset" | "prompt optimize:--budget" | "forget:--interaction" | "forget:--user" | "forget:--older-than" | "promote:--experiment" | "promote:--expect" | "promote:--wait" | "rollback:--to" | "rollback:--wait" | "log:-n" | "log:--limit" | "explain:--failures" | "explain:--adapter" | "explain:--since" | "fsck:--wait" | "gc:--grace" | "gc:--wait")
+            *:-C | *:--workspace | "demo:--dir" | "demo:--nights" | "init:--name" | "init:--agent" | "init:--model" | "init:--judge" | "collect:--format" | "collect:--agent" | "collect:--wait" | "evaluate:--suite" | "evaluate:--recipe" | "serve:--host" | "serve:--port" | "serve:--workers" | "ab start:--challenger" | "ab start:--mode" | "ab start:--split" | "ab start:--policy" | "ab replay:--log" | "ab replay:--policy" | "ab replay:--champion" | "ab replay:--challenger" | "ab replay:--runs" | "ab replay:--mode" | "ab replay:--split" | "ab replay:--seed" | "ab replay:--max-tasks" | "ab power:--base" | "ab power:--effect" | "ab power:--policy" | "ab power:--alike" | "ab power:--per-day" | "ab power:--runs" | "ab power:--seed" | "ab stop:--wait" | "cycle:--deadline" | "schedule:--format" | "schedule:--source" | "feedback:--thumbs" | "feedback:--score" | "feedback:--scale" | "feedback:--comment" | "feedback:--demonstration" | "feedback:--wait" | "dataset show:--examples" | "dataset show:--part" | "dataset export:--format" | "dataset export:--part" | "dataset export:-o" | "dataset export:--output" | "prompt render:--set" | "prompt optimize:--dataset" | "prompt optimize:--budget" | "forget:--interaction" | "forget:--user" | "forget:--older-than" | "promote:--experiment" | "promote:--expect" | "promote:--wait" | "rollback:--to" | "rollback:--wait" | "log:-n" | "log:--limit" | "explain:--failures" | "explain:--adapter" | "explain:--since" | "fsck:--wait" | "gc:--grace" | "gc:--wait")
                 ((i++)) ;;
             *:-*) ;;
             ":demo" | ":init" | ":status" | ":doctor" | ":collect" | ":curate" | ":train" | ":evaluate" | ":serve" | ":ab" | "ab:start" | "ab:status" | "ab:replay" | "ab:power" | "ab:stop" | ":cycle" | ":schedule" | ":feedback" | ":dataset" | "dataset:ls" | "dataset:show" | "dataset:diff" | "dataset:export" | "dataset:verify" | ":recipe" | "recipe:ls" | "recipe:show" | "recipe:validate" | "recipe:cp" | ":prompt" | "prompt:ls" | "prompt:show" | "prompt:diff" | "prompt:render" | "prompt:optimize" | ":forget" | ":promote" | ":rollback" | ":log" | ":diff" | ":verify" | ":explain" | ":why" | ":tui" | ":fsck" | ":gc" | ":config" | "config:show" | ":completion") verb="${verb:+$verb }$word" ;;
@@ -49,6 +49,9 @@ _cortex() {
         "demo:--dir") _cortex_fill ; return ;;
         "demo:--nights") _cortex_fill ; return ;;
         "init:--name") _cortex_fill ; return ;;
+        "init:--agent") _cortex_fill agents; return ;;
+        "init:--model") _cortex_fill models; return ;;
+        "init:--judge") _cortex_fill ; return ;;
         "collect:--format") _cortex_fill ; return ;;
         "collect:--agent") _cortex_fill agents; return ;;
         "collect:--wait") _cortex_fill ; return ;;
@@ -117,7 +120,7 @@ _cortex() {
         case "$verb" in
             "") _cortex_fill words --version --workspace --plain --quiet --debug --help ;;
             "demo") _cortex_fill words --dir --nights --fast --json --workspace --plain --quiet --debug --help ;;
-            "init") _cortex_fill words --name --json --workspace --plain --quiet --debug --help ;;
+            "init") _cortex_fill words --name --agent --model --judge --json --workspace --plain --quiet --debug --help ;;
             "status") _cortex_fill words --json --watch --workspace --plain --quiet --debug --help ;;
             "doctor") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
             "collect") _cortex_fill words --format --agent --dry-run --watch --wait --json --workspace --plain --quiet --debug --help ;;

@@ -5,21 +5,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import msgspec
 import tomli_w
 
 from cortex_cli.domain.errors import ConflictError, CortexError, UsageError
+from cortex_cli.domain.manifests import Agent, Variant, variant_id
+from cortex_cli.domain.names import check_name
+from cortex_cli.registry.actions import render_manifest
 from cortex_cli.registry.copies import finish_pending, read_pending
 from cortex_cli.registry.git import Git, find_git, require_version
-from cortex_cli.registry.repository import Registry
-from cortex_cli.registry.snapshot import Snapshot
+from cortex_cli.registry.repository import Change, Registry
+from cortex_cli.registry.snapshot import AGENTS, VARIANTS, Snapshot
 from cortex_cli.registry.trailers import Trailers, check_value
 from cortex_cli.store.atomic import report_disk, write_atomic
 from cortex_cli.store.starter import starter_root
 from cortex_cli.store.workspace import Workspace
 
-__all__ = ["Started", "start_workspace"]
+__all__ = ["Begun", "Started", "start_agent", "start_workspace"]
 
+Judge = Literal["exact", "json", "command"]
 _IGNORED = ".cortex/"
+_FIRST_PROMPT = b"""+++
+summary = "A request in, an answer out"
+
+[variables]
+request = "str"
++++
+{{ request }}
+"""
 # Kept in the repository so that the user's own git commands are as careful as Cortex's.
 _CONFIG = {
     "core.fsync": "committed,reference",
@@ -27,6 +40,14 @@ _CONFIG = {
     "gc.auto": "0",
     "transfer.fsckObjects": "true",
 }
+
+
+class Begun(NamedTuple):
+    """What a new agent begins with: its state, its first champion, and the commit of both."""
+
+    agent: Agent
+    variant: Variant
+    commit: str
 
 
 class Started(NamedTuple):
@@ -63,6 +84,32 @@ def start_workspace(path: Path, *, name: str = "", actor: str = "human", starter
         for key, value in _CONFIG.items():
             registry.git.run("config", "--local", key, value)
     return Started(root, commit, "created", tuple(sorted(files)))
+
+
+def start_agent(registry: Registry, name: str, *, model: str, judge: Judge = "exact") -> Begun:
+    """Commit a new agent whose first champion is the bare *model* under `prompts/<name>/main.md`.
+
+    A prompt that is committed there is used as it is, otherwise a plain one is written; all in one
+    commit. Raises `UsageError` when the agent exists or the model does not.
+    """
+    path = f"prompts/{check_name('agent', name)}/main.md"
+    begun: list[tuple[Agent, Variant]] = []
+
+    def plan(snapshot: Snapshot) -> Change:
+        if snapshot.blob(AGENTS.path(name)):
+            raise UsageError(f"agent '{name}' exists already", hint="cortex status", state="nothing was changed")
+        snapshot.model(model)
+        text = snapshot.read(path) or _FIRST_PROMPT
+        blob = registry.git.run("hash-object", "-w", "--stdin", stdin=text).decode().strip()
+        draft = Variant(id="", agent=name, model=model, prompt=path, prompt_blob=blob)
+        variant = msgspec.structs.replace(draft, id=variant_id(draft))
+        agent = Agent(agent=name, judge=judge, generation=1, champion=variant.id)
+        begun.append((agent, variant))
+        files = {VARIANTS.path(variant.id): render_manifest(variant), AGENTS.path(name): render_manifest(agent)}
+        return Change(Trailers("agent", name, to=variant.id), {path: text, **files})
+
+    done = registry.update(plan)
+    return Begun(*begun[-1], done.commit)
 
 
 def _find_present(root: Path, actor: str) -> Started | None:

@@ -140,3 +140,16 @@ def test_the_demo_refuses_a_folder_that_is_something_else(cortex: "Program", tmp
     assert outcome.code == 2
     assert "exists and is not a workspace" in outcome.err
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.jpg"]
+
+
+def test_init_begins_an_agent_and_refuses_bad_words_before_it_makes_anything(cortex: "Program", tmp_path: Path) -> None:
+    root = tmp_path / "new"
+
+    assert cortex("init", str(root), "--agent", "../x").code == 2
+    assert cortex("init", str(root), "--agent", "support", "--judge", "magic").code == 2
+    assert not root.exists()
+    made = cortex("init", str(root), "--agent", "support", "--judge", "command", "--json")
+    assert made.data["agent"]["champion"].startswith("support-")
+    again = cortex("init", str(root), "--agent", "support")
+    assert again.code == 2
+    assert "exists already" in again.err
