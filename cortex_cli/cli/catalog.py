@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["NOT_BUILT", "SECTIONS", "VERBS", "Entry", "find_entry"]
+__all__ = ["NOT_BUILT", "SECTIONS", "VERBS", "Entry"]
 
 
 class Entry(NamedTuple):
@@ -63,8 +63,3 @@ NOT_BUILT: tuple[str, ...] = (
     "status --watch",
     "tui",
 )
-
-
-def find_entry(verb: str) -> Entry | None:
-    """Return the entry of *verb*; None if there is no such verb."""
-    return VERBS.get(verb)

@@ -6,7 +6,6 @@ from cortex_cli.cli.framework import Argument, Option
 
 __all__ = [
     "AgentArgument",
-    "AgentOption",
     "DryRunOption",
     "ExitCodeOption",
     "JsonOption",
@@ -23,5 +22,4 @@ YesOption = Annotated[bool, Option("--yes", help="do not ask")]
 WatchOption = Annotated[bool, Option("--watch", help="go on until interrupted (not built yet)")]
 WaitOption = Annotated[float | None, Option("--wait", metavar="SECONDS", min=0.0, help="how long to wait for a lock")]
 LimitOption = Annotated[int | None, Option("-n", "--limit", metavar="N", min=1, help="at most N, newest first")]
-AgentOption = Annotated[str, Option("--agent", metavar="AGENT", help="only this agent")]
 AgentArgument = Annotated[str, Argument(metavar="AGENT", help="name of an agent")]

@@ -5,6 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cortex_cli.domain.manifests import Agent
+from cortex_cli.registry import actions
+from cortex_cli.registry.repository import Registry
+from cortex_cli.store.workspace import Workspace
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
 
@@ -106,11 +111,6 @@ def test_diff_of_a_removed_file_shows_all_of_it_gone(cortex: "Program", workspac
 
 
 def test_diff_needs_a_champion(cortex: "Program", workspace: Path) -> None:
-    from cortex_cli.domain.manifests import Agent
-    from cortex_cli.registry import actions
-    from cortex_cli.registry.repository import Registry
-    from cortex_cli.store.workspace import Workspace
-
     actions.add_agent(Registry(Workspace(workspace)), Agent(agent="shell"))
     outcome = cortex("prompt", "diff", "shell")
     assert outcome.code == 2

@@ -1,11 +1,21 @@
 """The verbs over the registry: what they print, what they change, how they refuse."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from cortex_cli.domain.interactions import Interaction, Message
+from cortex_cli.domain.manifests import Blob, DatasetVersion, Experiment, Part, Verdict, dataset_digest
+from cortex_cli.registry import actions
+from cortex_cli.registry.repository import Registry
+from cortex_cli.store.journal import Journal
+from cortex_cli.store.locks import hold
+from cortex_cli.store.objects import ObjectStore
+from cortex_cli.store.workspace import Workspace
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
@@ -13,6 +23,20 @@ if TYPE_CHECKING:
 
 def git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def add_dataset(workspace: Path, rows: int, version: str = "v0001") -> None:
+    parts = {"train": Part(digest="sha256:" + "a" * 64, size=9, rows=rows)}
+    lineage = Blob("lineage.jsonl", "sha256:" + "b" * 64, 9)
+    made = DatasetVersion(
+        name="dispatch",
+        version=version,
+        agent="dispatch",
+        parts=parts,
+        lineage=lineage,
+        digest=dataset_digest(parts, lineage),
+    )
+    actions.add_dataset(Registry(Workspace(workspace)), made)
 
 
 def test_init_makes_a_workspace_and_a_second_time_changes_nothing(cortex: "Program", tmp_path: Path) -> None:
@@ -72,22 +96,7 @@ def test_status_of_an_empty_workspace_says_so(cortex: "Program", empty: Path) ->
 
 
 def test_status_shows_how_many_examples_a_recipe_still_wants(cortex: "Program", workspace: Path) -> None:
-    from cortex_cli.domain.manifests import Blob, DatasetVersion, Part, dataset_digest
-    from cortex_cli.registry import actions
-    from cortex_cli.registry.repository import Registry
-    from cortex_cli.store.workspace import Workspace
-
-    part = Part(digest="sha256:" + "a" * 64, size=9, rows=120)
-    lineage = Blob("lineage.jsonl", "sha256:" + "b" * 64, 9)
-    version = DatasetVersion(
-        name="dispatch",
-        version="v0001",
-        agent="dispatch",
-        parts={"train": part},
-        lineage=lineage,
-        digest=dataset_digest({"train": part}, lineage),
-    )
-    actions.add_dataset(Registry(Workspace(workspace)), version)
+    add_dataset(workspace, rows=120)
     recipe = '[train]\nagent = "dispatch"\ndataset = "dispatch"\nmin_examples = 5000\n'
     (workspace / "recipes" / "dispatch.toml").write_text(recipe, encoding="utf-8")
     view = cortex("status", "--json").data["agents"][0]
@@ -140,11 +149,6 @@ def test_a_mistyped_agent_is_recognised(verb: str, cortex: "Program", ids: tuple
 
 
 def add_experiment(workspace: Path, ids: tuple[str, str], outcome: str) -> str:
-    from cortex_cli.domain.manifests import Experiment, Verdict
-    from cortex_cli.registry import actions
-    from cortex_cli.registry.repository import Registry
-    from cortex_cli.store.workspace import Workspace
-
     registry = Registry(Workspace(workspace))
     begun = Experiment(id="first", agent="dispatch", champion=ids[0], challengers=(ids[1],))
     actions.add_experiment(registry, begun)
@@ -243,8 +247,6 @@ def test_fsck_reports_a_forged_account_and_ends_with_13(
 
 
 def test_gc_dry_run_and_gc_and_undo_agree(cortex: "Program", workspace: Path) -> None:
-    from cortex_cli.store.objects import ObjectStore
-
     digest = ObjectStore(workspace / ".cortex" / "objects").put_bytes(b"nobody needs this")
     assert cortex("gc", "--dry-run", "--json").data["young"] == 1
     planned = cortex("gc", "--dry-run", "--grace", "0", "--json").data
@@ -293,11 +295,99 @@ def test_the_actor_of_a_commit_comes_from_the_settings(
 def test_a_held_lock_ends_a_write_with_11_after_the_wait(
     cortex: "Program", workspace: Path, ids: tuple[str, str]
 ) -> None:
-    from cortex_cli.registry.repository import Registry
-    from cortex_cli.store.locks import hold
-    from cortex_cli.store.workspace import Workspace
-
     with hold(Registry(Workspace(workspace)).lock_path, purpose="a test"):
         outcome = cortex("promote", "dispatch", ids[1], "--wait", "0")
     assert outcome.code == 11
     assert "a test" in outcome.err
+
+
+def test_status_for_people_shows_challengers_previous_and_experiment(
+    cortex: "Program", workspace: Path, ids: tuple[str, str]
+) -> None:
+    cortex("promote", "dispatch", ids[1])
+    registry = Registry(Workspace(workspace))
+    actions.add_experiment(
+        registry, Experiment(id="first", agent="dispatch", champion=ids[1], challengers=(ids[0],), mode="split")
+    )
+    page = cortex("status").out
+    assert f"  challenger  {ids[0]} (tiny + prompts/dispatch/main.md), 50% of traffic" in page
+    assert f"  previous    {ids[0]}" in page
+    assert "  experiment  first, split, running" in page
+    view = cortex("status", "--json").data["agents"][0]
+    assert view["experiment"] == {"id": "first", "mode": "split", "outcome": "", "state": "running", "tasks": 0}
+    assert view["champion"]["share"] == 0.5
+
+
+def test_log_for_people_shows_who_and_plain_shows_fields(
+    cortex: "Program", workspace: Path, ids: tuple[str, str]
+) -> None:
+    line = cortex("log", "-n", "1").out
+    assert line.endswith(f"promote(dispatch): champion none -> {ids[0]}  (human)\n")
+    fields = cortex("log", "-n", "1", "--plain").out.rstrip("\n").split("\t")
+    assert (len(fields), fields[0], fields[2]) == (6, git(workspace, "rev-parse", "HEAD"), "human")
+
+
+def test_log_shows_a_forged_account_as_a_fault(cortex: "Program", workspace: Path) -> None:
+    forged = "x\n\nCortex-Action: promote\nCortex-Action: init\nCortex-Target: dispatch"
+    git(workspace, "-c", "user.name=u", "-c", "user.email=u@localhost", "commit", "-q", "--allow-empty", "-m", forged)
+    assert "FAULT: " in cortex("log", "-n", "1").out
+
+
+def test_fsck_for_people_names_fault_place_and_next_step(cortex: "Program", workspace: Path) -> None:
+    lock = workspace / ".git" / "index.lock"
+    lock.touch()
+    os.utime(lock, (0, 0))
+    outcome = cortex("fsck")
+    assert outcome.code == 0  # a warning, not an error
+    assert f"warning {lock}: a lock file of git" in outcome.out
+    assert "  next: cortex fsck --repair" in outcome.out
+    assert cortex("promote", "dispatch", "dispatch-000000000000", "--wait", "0").code == 11
+    assert f"repaired {lock}: removed a stale lock file" in cortex("fsck", "--repair").out
+    assert cortex("fsck").out == "everything is whole\n"
+
+
+def test_fsck_reads_the_content_only_when_asked(cortex: "Program", workspace: Path) -> None:
+    store = ObjectStore(workspace / ".cortex" / "objects")
+    path = store.path(store.put_bytes(b"some content"))
+    path.chmod(0o644)
+    path.write_bytes(b"ruin content")
+    assert cortex("fsck").code == 0
+    outcome = cortex("fsck", "--read-data")
+    assert outcome.code == 13
+    assert outcome.out.startswith("error sha256:")
+
+
+def test_gc_for_people_says_what_goes_and_how_to_take_it_back(cortex: "Program", workspace: Path) -> None:
+    ObjectStore(workspace / ".cortex" / "objects").put_bytes(b"nobody needs this")
+    assert cortex("gc", "--dry-run", "--grace", "0").out.startswith("1 objects of 17 bytes would go to the trash\n")
+    outcome = cortex("gc", "--grace", "0")
+    assert outcome.out.startswith("1 objects of 17 bytes went to the trash\n")
+    assert outcome.err == "  back: cortex gc --undo\n"
+    assert cortex("gc", "--undo").out == "1 objects came back from the trash\n"
+
+
+def test_doctor_for_people_is_a_table_and_advice(cortex: "Program", workspace: Path) -> None:
+    lines = cortex("doctor").out.splitlines()
+    assert lines[0].split() == ["CHECK", "STATE", "FOUND"]
+    assert "agent dispatch: cortex collect SOURCE --agent dispatch" in lines
+    plain = [line.split("\t") for line in cortex("doctor", "--plain").out.splitlines()]
+    assert {len(line) for line in plain} == {4}
+
+
+def collect_one(workspace: Path) -> None:
+    record = Interaction(id="i-1", agent="dispatch", time="2026-01-02T03:04:05Z", messages=(Message("user", "hi"),))
+    with Journal(workspace / ".cortex" / "journal.db") as journal:
+        journal.append([record])
+
+
+def test_doctor_follows_the_loop_from_stage_to_stage(cortex: "Program", workspace: Path, ids: tuple[str, str]) -> None:
+    def next_step() -> tuple[str, str]:
+        rows = {row["check"]: row for row in cortex("doctor", "--json").data["checks"]}
+        return rows["agent dispatch"]["found"], rows["agent dispatch"]["advice"]
+
+    collect_one(workspace)
+    assert next_step() == ("1 interactions, no dataset version yet", "cortex curate")
+    add_dataset(workspace, rows=60)
+    assert next_step() == ("60 of 100 examples needed to train", "cortex collect, then cortex curate")
+    add_dataset(workspace, rows=200, version="v0002")
+    assert next_step() == (f"champion {ids[0]}, generation 1", "")

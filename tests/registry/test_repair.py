@@ -57,10 +57,17 @@ def test_no_lock_goes_while_a_git_command_runs_in_the_worktree(
 ) -> None:
     lock = root / ".git" / "index.lock"
     lock.touch()
-    with subprocess.Popen(["git", "cat-file", "--batch"], cwd=root / "prompts", stdin=subprocess.PIPE) as running:
+    command = ["git", "cat-file", "--batch-check"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=root / "prompts", stdin=pipe, stdout=pipe) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        # Its answer shows that it runs: for a moment after exec a process still has its parent's name.
+        running.stdin.write(b"HEAD\n")
+        running.stdin.flush()
+        assert running.stdout.readline()
         with pytest.raises(LockedError) as caught:
             repair(registry, objects, now=later)
-        assert running.stdin is not None
         running.stdin.close()
     assert str(running.pid) in caught.value.message
     assert lock.exists()
