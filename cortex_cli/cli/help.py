@@ -4,7 +4,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cortex_cli.cli.output import wants_colour
 from cortex_cli.cli.pages import Page, Parameter
@@ -15,8 +15,7 @@ __all__ = ["Style", "render_help", "stdout_style"]
 _LABEL_LIMIT = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """How to write a page: its width in columns, and the codes around a title."""
 
     width: int = 80

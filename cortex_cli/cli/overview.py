@@ -89,12 +89,16 @@ def read_overview(registry: "Registry") -> Overview:
     with registry.snapshot() as snapshot:
         agents = snapshot.agents()
         last = _last_events((agent.agent for agent in agents), read_log(registry, limit=_LOOK_BACK))
-        needed = _needed_examples(root / "recipes")
-        views = tuple(_agent_view(snapshot, agent, needed, last.get(agent.agent)) for agent in agents)
+        newest = [snapshot.dataset(*version) for version in dict(snapshot.versions()).items()]
+        needed = _needed_examples(root / "recipes") if newest else {}
+        data = {agent.agent: tuple(_data_views(newest, agent.agent, needed)) for agent in agents}
+        views = tuple(_agent_view(snapshot, agent, data[agent.agent], last.get(agent.agent)) for agent in agents)
     return Overview(workspace=str(root), commit=snapshot.commit, agents=views, last=last.get(""))
 
 
-def _agent_view(snapshot: "Snapshot", agent: Agent, needed: Mapping[str, int], last: LastCommit | None) -> AgentView:
+def _agent_view(
+    snapshot: "Snapshot", agent: Agent, datasets: tuple[DataView, ...], last: LastCommit | None
+) -> AgentView:
     left = 1.0 - sum(agent.split.values())
     return AgentView(
         agent=agent.agent,
@@ -106,7 +110,7 @@ def _agent_view(snapshot: "Snapshot", agent: Agent, needed: Mapping[str, int], l
             _variant_view(snapshot.variant(each), agent.split.get(each, 0.0)) for each in agent.challengers
         ),
         experiment=_experiment_view(snapshot.experiment(agent.experiment)) if agent.experiment else None,
-        datasets=tuple(_data_views(snapshot.datasets(), agent.agent, needed)),
+        datasets=datasets,
         last=last,
     )
 
@@ -128,12 +132,16 @@ def _experiment_view(experiment: Experiment) -> ExperimentView:
     )
 
 
-def _data_views(versions: Iterable[DatasetVersion], agent: str, needed: Mapping[str, int]) -> Iterable[DataView]:
-    newest = {version.name: version for version in versions if version.agent == agent}
-    for name, version in newest.items():
+def _data_views(newest: Iterable[DatasetVersion], agent: str, needed: Mapping[str, int]) -> Iterable[DataView]:
+    for version in newest:
+        if version.agent != agent:
+            continue
         part = version.parts.get("train")
         yield DataView(
-            name=name, version=version.version, examples=part.rows if part else 0, needed=needed.get(name, 0)
+            name=version.name,
+            version=version.version,
+            examples=part.rows if part else 0,
+            needed=needed.get(version.name, 0),
         )
 
 

@@ -1,12 +1,11 @@
 """What there is to say about a command, as plain values: help, man pages and completions read only this."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Page", "Parameter", "Row"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One argument (no *names*) or option of a command.
 
     *metavar* is empty for a flag. *common* marks the options that every verb takes.
@@ -33,8 +32,7 @@ class Parameter:
         return " ".join(filter(None, [", ".join(self.names), self.metavar]))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One verb in a list of verbs."""
 
     name: str
@@ -42,8 +40,7 @@ class Row:
     section: str = "Verbs"
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """One command: its full name, what it does, its parameters, and the verbs below it."""
 
     name: str
