@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from cortex_cli.domain.digests import digest_value
+from cortex_cli.domain.digests import canonical_json, digest_value
 from cortex_cli.domain.errors import UsageError
 from cortex_cli.domain.examples import Generate
 from cortex_cli.domain.interactions import Message
@@ -149,6 +149,7 @@ def run_demo(root: Path, extent: Extent, teller: Teller, *, now: Clock = utc_now
     with teller.step("init: a workspace with two agents, dispatch and shell"):
         start_workspace(root, name=root.name, actor=_ACTOR)
     place = open_place(Workspace(root.absolute()), actor=_ACTOR, now=now)
+    _keep_extent(place, extent)
     demo = Demo(place, teller, extent, load_recipe(root / "recipes" / f"{_AGENT}.toml"))
     judged, shell = _collect_shell(demo)
     nights = tuple(_run_night(demo, number) for number in range(extent.nights))
@@ -169,6 +170,20 @@ def run_demo(root: Path, extent: Extent, teller: Teller, *, now: Clock = utc_now
         cost=0.0,
         seconds=time.monotonic() - begun,
     )
+
+
+def _keep_extent(place: Place, extent: Extent) -> None:
+    """Note how much this demo does; raise `UsageError` when the workspace holds a demo of another extent."""
+    path = place.workspace.runs_root / "demo" / "extent.json"
+    data = canonical_json(extent)
+    if path.is_file() and path.read_bytes() != data:
+        raise UsageError(
+            f"'{place.workspace.root}' holds a demo with other settings, whose champion would meet the wrong rival",
+            hint="cortex demo --dir NEW-FOLDER",
+            state="nothing was changed",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
 
 
 def _collect_shell(demo: Demo) -> tuple[int, Made]:

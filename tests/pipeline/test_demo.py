@@ -2,8 +2,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from cortex_cli.domain.errors import UsageError
 from cortex_cli.pipeline.demo import Extent, Report, run_demo
 from cortex_cli.registry.fsck import check
 from cortex_cli.registry.history import read_log
@@ -85,3 +87,11 @@ def test_the_same_demo_again_repeats_nothing_but_its_measurements(report: Report
     assert Registry(Workspace(root)).snapshot().commit == head
     assert again.nights == report.nights
     assert again.moves == report.moves
+
+
+def test_a_demo_of_another_extent_in_the_same_folder_is_refused(report: Report, root: Path) -> None:
+    head = Registry(Workspace(root)).snapshot().commit
+    with pytest.raises(UsageError, match="holds a demo with other settings"):
+        run_demo(root, msgspec.structs.replace(SMALL, traffic=1300), Heard())
+
+    assert Registry(Workspace(root)).snapshot().commit == head
