@@ -62,21 +62,21 @@ def build_base(
         model = _manifest(place, spec, base)
         folder = place.workspace.root / model.source
         shutil.copytree(base.folder, folder, dirs_exist_ok=True)
-        card = render_card(spec, base)
+        card = render_card(spec, base, name)
         (folder / "README.md").write_text(card, encoding="utf-8")
         commit = add_model(place.registry, model)
     return BuiltBase(model, folder, base.figures(), commit)
 
 
-def render_card(spec: PretrainSpec, base: "Base") -> str:
-    """Render the model card: what it is, what it was trained on, what was measured, what it is not."""
+def render_card(spec: PretrainSpec, base: "Base", recipe: str) -> str:
+    """Render the model card of a base made by *recipe*: what it is, what it was trained on, what was measured, what it is not."""
     rows = "\n".join(f"| {name.replace('_', ' ')} | {value:,} |" for name, value in base.figures().items())
     texts = "\n".join(f"- `{text.pack}` read as {text.reader}, share {text.share:g}" for text in spec.texts)
     shape = spec.shape
     return (
         f"# {spec.name}\n\n"
         f"A Llama of {base.parameters:,} parameters ({shape.layers} layers, {shape.hidden} wide, "
-        f"{shape.vocabulary} tokens of byte-level BPE), trained from scratch by `recipes/base.toml`.\n"
+        f"{shape.vocabulary} tokens of byte-level BPE), trained from scratch by `recipes/{recipe}.toml`.\n"
         "It is a base for adapters and for trying things out. It is tiny: it holds no conversation, "
         "knows no facts and writes no command that should be run unread.\n\n"
         f"## Texts\n\n{texts}\n\nLabels of `clinc150` and `banking77` were not read. "

@@ -187,7 +187,7 @@ def _keep_extent(place: Place, extent: Extent) -> None:
 
 
 def _collect_shell(demo: Demo) -> tuple[int, Made]:
-    with demo.teller.step("collect: 3,678 answers of real systems for shell, judged by humans"):
+    with demo.teller.step("collect: answers of real systems for shell, judged by humans"):
         path = str(demo.packs / "nl2bash" / "judged.jsonl.gz")
         report = collect_sources(demo.place, Sources((path,), "nl2bash-judged", _OTHER))
     with demo.teller.step("curate: shell"):

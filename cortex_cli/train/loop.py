@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from cortex_cli.domain.digests import digest_value
 from cortex_cli.domain.errors import CortexError, UsageError
+from cortex_cli.store.atomic import write_atomic
 from cortex_cli.train.batches import Row, plan_epoch
 from cortex_cli.train.checkpoint import Position, restore_checkpoint, save_checkpoint
 from cortex_cli.train.spec import LoopSpec
@@ -90,6 +91,8 @@ def run_loop(
     plan = digest_value([msgspec.to_builtins(spec), [(row.example, len(row.ids)) for row in rows]])
     position = restore_checkpoint(folder, plan, parameters, optimizer)
     run = _Run(model, rows, spec, folder, pad, parameters, optimizer, len(batches))
+    for name in ("metrics.jsonl", "steps.jsonl"):
+        _keep_steps(folder / name, position.step)
     with (folder / "metrics.jsonl").open("ab") as metrics, (folder / "steps.jsonl").open("ab") as steps:
         run.trace(metrics, steps)
         return run.go(batches, position, watch)
@@ -208,6 +211,12 @@ def _tensors(batch: Sequence[Row], pad: int) -> tuple[torch.Tensor, torch.Tensor
         ids[index, : len(row.ids)] = line
         labels[index, row.prompt : len(row.ids)] = line[row.prompt :]
     return ids, labels
+
+
+def _keep_steps(path: Path, steps: int) -> None:
+    # A killed run wrote lines past its last checkpoint; those steps come again, so their lines go.
+    if path.is_file():
+        write_atomic(path, b"".join(path.read_bytes().splitlines(keepends=True)[:steps]))
 
 
 def _cut(row: Row, window: int) -> Row:

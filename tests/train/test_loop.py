@@ -107,6 +107,10 @@ def test_a_run_killed_between_steps_goes_on_to_the_same_weights(tmp_path: Path) 
     whole, straight = train(tmp_path / "a")
 
     assert seen[0].step == 7  # the checkpoint of step 6 was the last
+    for name in ("metrics.jsonl", "steps.jsonl"):
+        lines = [json.loads(line) for line in (tmp_path / "b" / name).read_text().splitlines()]
+        told = [line["step"] if name == "metrics.jsonl" else line[0] for line in lines]
+        assert told == list(range(1, again.steps + 1))
     assert again.tokens == whole.tokens
     for one, two in zip(resumed.parameters(), straight.parameters(), strict=True):
         assert torch.equal(one, two)

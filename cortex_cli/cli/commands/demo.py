@@ -64,13 +64,15 @@ def _show(console: "Console", report: "Report") -> None:
     print_table(console, ("AGENT", "WHAT", "BEFORE", "AFTER", "CHANGE", "95 % INTERVAL"), rows)
     console.print(
         f"\nshell: {report.judged:,} answers judged by humans gave {report.shell_examples} examples; the base answers "
-        f"{report.shell_right:.1%} of {report.shell_cases} held-out requests, so nothing was trained for it"
+        f"{report.shell_right:.1%} of {report.shell_cases} held-out requests; this demo trains nothing for it"
     )
     console.print("dispatch: verdicts are replayed from reference answers, not observed")
     for number, night in enumerate(report.nights, 1):
         word = "promoted" if night.promoted else "held"
         console.print(f"night {number}: {word}: {night.reason} (replayed)")
-    console.print(f"cost ${report.cost:.2f}, {report.tokens:,} tokens on this machine, {report.seconds:.0f} s in all")
+    console.print(
+        f"cost ${report.cost:.2f} (no paid API was called), {report.tokens:,} tokens on this machine, {report.seconds:.0f} s in all"
+    )
     _show_next(report)
 
 
