@@ -34,7 +34,12 @@ format: .venv/.ready  ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.ready  ## run all benchmarks, or one with NAME=startup
+.venv/.bench: .venv/.ready
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"], sep="\n")' \
+		| $(BIN)/python -m pip install --quiet -c constraints.txt -r /dev/stdin
+	@touch .venv/.bench
+
+bench: .venv/.bench  ## run all benchmarks, or one with NAME=startup
 	@$(BIN)/python -m benchmarks $(NAME)
 
 lock: .venv/.ready  ## write constraints.txt anew from the environment

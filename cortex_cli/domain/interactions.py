@@ -28,12 +28,22 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str = ""
 
 
+class Scale(msgspec.Struct, frozen=True):
+    """Bounds of a score; a score without a scale cannot be compared with a threshold."""
+
+    low: float
+    high: float
+
+
 class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request and its response, or one task outcome.
 
     *time* is RFC 3339 UTC and only a label; the journal's sequence number is the order.
-    *latency* in seconds, *cost* in US dollars. *replayed* marks a user that was derived from a
-    reference answer instead of observed.
+    *output* is the answer's text, or its tool calls when it has no text; *calls* are its tool calls as
+    JSON text in the form of OpenAI. *latency* in seconds, *cost* in US dollars, *quality* on *quality_scale*.
+    *aliases* are what producers call it (response id, `trace:span`, task id): feedback may use any of them.
+    *redaction* names policy and rules by which its text was masked, such as `standard/2`. *replayed* marks
+    a user that was derived from a reference answer instead of observed.
     """
 
     id: str
@@ -41,6 +51,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     time: str
     messages: tuple[Message, ...]
     output: str = ""
+    calls: str = ""
     episode: str = ""
     tools: str = ""
     variant: str = ""
@@ -51,25 +62,24 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tokens_out: int | None = None
     cost: float | None = None
     quality: float | None = None
+    quality_scale: Scale | None = None
+    retries: int | None = None
     domain: str = ""
     user: str = ""
     replayed: bool = False
+    aliases: tuple[str, ...] = ()
+    redaction: str = ""
     origin: Origin = Origin("unknown")
     meta: dict[str, str] = {}
-
-
-class Scale(msgspec.Struct, frozen=True):
-    """Bounds of a score; a score without a scale cannot be compared with a threshold."""
-
-    low: float
-    high: float
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A judgement on an interaction or an episode.
 
     Exactly one of *thumbs* (boolean), *score* with *scale*, *comment*, *demonstration* (the answer
-    that should have been given) is the point of a record; *kind* says which.
+    that should have been given) is the point of a record; *kind* says which. *target* is an interaction's id,
+    one of its aliases, or an episode; it may come before its target does. A score without a scale is kept,
+    and passes no threshold.
     """
 
     id: str
@@ -84,6 +94,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     demonstration: str = ""
     name: str = ""
     annotator: Literal["human", "replayed", "model", "code"] = "human"
+    redaction: str = ""
     origin: Origin = Origin("unknown")
 
 
@@ -93,7 +104,7 @@ def interaction_id(record: Interaction) -> str:
     The origin's line and file are left out, so that overlapping exports give the same id.
     """
     parts = [record.agent, record.time, record.episode, record.variant, record.output, record.error]
-    return content_id("i", [*parts, record.messages, record.meta.get("producer_id", "")], length=24)
+    return content_id("i", [*parts, record.messages, record.meta.get("producer_id", ""), *record.aliases], length=24)
 
 
 def feedback_id(record: Feedback) -> str:

@@ -4,4 +4,4 @@ In: bytes, records, paths. Out: digests, counts, typed settings. A write that re
 and a power cut; what is read back was checked. It never knows what an agent, a recipe or a commit is.
 """
 
-__all__ = ["atomic", "clock", "database", "journal", "locks", "objects", "settings", "starter", "workspace"]
+__all__ = ["atomic", "clock", "database", "journal", "locks", "objects", "settings", "starter", "workers", "workspace"]
