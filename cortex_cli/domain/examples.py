@@ -15,7 +15,9 @@ Prompt = tuple[Message, ...]
 class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One curated example: a prompt, the answer to learn, and if known the answer to avoid.
 
-    *interaction* is the keyed id of what it came from; *source* says why the answer is trusted.
+    *interaction* is the keyed id of what it came from; *source* says why the answer is trusted. *calls* are the
+    answer's tool calls and *tools* what it could call, both JSON text in the form of OpenAI. *quality* is on [0, 1].
+    A source of "pair" is an accepted answer once more, beside another wrong one: for preferences only.
     """
 
     id: str
@@ -23,11 +25,14 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     messages: tuple[Message, ...]
     answer: str
     rejected: str = ""
-    source: Literal["accepted", "demonstration", "correction"]
+    source: Literal["accepted", "demonstration", "correction", "supervised", "quality", "pair"]
     domain: str = ""
     time: str = ""
     interaction: str = ""
     replayed: bool = False
+    calls: str = ""
+    tools: str = ""
+    quality: float | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

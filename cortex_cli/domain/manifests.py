@@ -132,8 +132,13 @@ class Part(msgspec.Struct, frozen=True):
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A version of curated examples: digests and counts in git, content in objects.
 
-    *journal* is the range of sequence numbers read, first and last included. *lineage* is the
-    object that lists keyed interaction ids, one line per example, in the order of the parts.
+    *journal* is the range of sequence numbers looked at, first and last included. *lineage* is the object
+    that lists keyed interaction ids, one line per example in the order of the sorted parts: first the one
+    that the example is of, then after spaces those that were merged into it (duplicates, shorter conversations,
+    a wrong answer beside it), so that erasing any of them finds the version. *counts*: read = examples +
+    all *rejected*; the rows of all parts = examples + pair_rows. *redaction* lists the stamps of what may be in it.
+    *contaminated* counts what was left out because a suite asks it, *suites* has their digests. *profile*
+    counts the examples by what drift is measured on; *reason* says why a version is not live.
     """
 
     schema: int = 1
@@ -154,6 +159,10 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     digest: str
     created: str = ""
     state: Literal["live", "quarantined", "revoked"] = "live"
+    reason: str = ""
+    profile: dict[str, dict[str, int]] = {}
+    contaminated: dict[str, int] = {}
+    suites: dict[str, str] = {}
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

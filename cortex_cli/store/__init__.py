@@ -4,4 +4,22 @@ In: bytes, records, paths. Out: digests, counts, typed settings. A write that re
 and a power cut; what is read back was checked. It never knows what an agent, a recipe or a commit is.
 """
 
-__all__ = ["atomic", "clock", "database", "journal", "locks", "objects", "settings", "starter", "workers", "workspace"]
+__all__ = [
+    "atomic",
+    "clock",
+    "database",
+    "erasing",
+    "journal",
+    "locks",
+    "objects",
+    "placeholders",
+    "rows",
+    "schema",
+    "settings",
+    "spool",
+    "starter",
+    "volumes",
+    "workers",
+    "workspace",
+    "writing",
+]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cortex_cli.domain.errors import CortexError
 
-__all__ = ["fsync_folder", "report_disk", "temporary_name", "write_atomic"]
+__all__ = ["fsync_folder", "replacing", "report_disk", "temporary_name", "write_atomic"]
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -20,6 +20,27 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         temporary = path.with_name(temporary_name(path.name))
         try:
             _write_synced(temporary, data, mode)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        fsync_folder(path.parent)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+    """Give a temporary path beside *path* to write, of any size; it becomes *path* when the block ends well.
+
+    Durable then. When the block raises, the old file stands and the temporary one is removed.
+    """
+    with report_disk(path):
+        temporary = path.with_name(temporary_name(path.name))
+        try:
+            yield temporary
+            temporary.chmod(mode)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
             temporary.replace(path)
         except BaseException:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Connections to the journal's SQLite file: its schema, its pragmas, and its failures in our words."""
+"""Connections to the journal's SQLite file: its version, its pragmas, and its failures in our words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,38 +7,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cortex_cli.domain.errors import CortexError, IntegrityError, LockedError
+from cortex_cli.store.clock import rfc3339, utc_now
+from cortex_cli.store.schema import APPLICATION, VERSION, create_tables, migrate_tables
 
 if TYPE_CHECKING:
     import sqlite3
 
 __all__ = ["open_reader", "open_writer", "report_database"]
 
-_APPLICATION = 0x43525458  # "CRTX": a SQLite file of another program is refused, not migrated
-_SCHEMA_VERSION = 1
-_SCHEMA = f"""
-BEGIN;
-CREATE TABLE events (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE,
-  kind TEXT NOT NULL,
-  agent TEXT NOT NULL,
-  time TEXT NOT NULL,
-  target TEXT NOT NULL,
-  body BLOB NOT NULL
-);
-CREATE INDEX events_by_agent ON events (kind, agent);
-CREATE INDEX events_by_target ON events (target) WHERE target != '';
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {_SCHEMA_VERSION};
-COMMIT;
-"""
+_OLDEST = 1  # files of this version are read as they are, and migrated by the first write
 # Primary result codes of https://sqlite.org/rescode.html, as numbers because sqlite3 is imported late.
 _DAMAGED = {11, 26}  # SQLITE_CORRUPT, SQLITE_NOTADB
 _BUSY = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED
 
 
 def open_writer(path: Path) -> "sqlite3.Connection":
-    """Open *path* for writing, making it when it is new; the caller holds the journal's lock.
+    """Open *path* for writing, making or migrating it where needed; the caller holds the journal's lock.
 
     Durable commits: WAL and `synchronous=FULL`. No mmap: it was part of the damage seen with the WAL-reset bug.
     """
@@ -52,8 +36,9 @@ def open_writer(path: Path) -> "sqlite3.Connection":
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
         if _is_new(connection):
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
-        _check_schema(connection, path)
+            create_tables(connection)
+        if _check_schema(connection, path) == _OLDEST:
+            migrate_tables(connection, rfc3339(utc_now()))
     except BaseException:
         connection.close()
         raise
@@ -105,13 +90,14 @@ def _is_new(connection: "sqlite3.Connection") -> bool:
     return connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone() is None
 
 
-def _check_schema(connection: "sqlite3.Connection", path: Path) -> None:
+def _check_schema(connection: "sqlite3.Connection", path: Path) -> int:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application != _APPLICATION:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if application != APPLICATION:
         raise _damaged(path, "it is a SQLite file of another program")
-    if version != _SCHEMA_VERSION:
-        raise _damaged(path, f"schema version {version}, this Cortex reads {_SCHEMA_VERSION}")
+    if version not in range(_OLDEST, VERSION + 1):
+        raise _damaged(path, f"schema version {version}, this Cortex reads {_OLDEST} to {VERSION}")
+    return version
 
 
 def _damaged(path: Path, why: str) -> IntegrityError:

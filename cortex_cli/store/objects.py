@@ -150,8 +150,14 @@ class ObjectStore:
     def _settled(self, digest: str, size: int) -> bool:
         if not self.has(digest, size):
             return False
+        path = self.path(digest)
+        try:
+            # As young as a new one: a collection that began before this must not take it for unused.
+            os.utime(path)
+        except FileNotFoundError:  # collected since we looked
+            return False
         # The one who renamed it may have been killed before this: its name must be durable for us too.
-        fsync_folder(self.path(digest).parent)
+        fsync_folder(path.parent)
         return True
 
     def _settle(self, temporary: Path, digest: str, size: int) -> None:

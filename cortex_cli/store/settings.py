@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
@@ -14,11 +14,15 @@ from cortex_cli.domain.tables import table_faults
 __all__ = ["Setting", "Settings", "explain_settings", "load_settings", "user_file"]
 
 
+Days = Annotated[int, msgspec.Meta(ge=1, le=36500)]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a user may decide about a workspace or a run of the tool.
 
     *name* of the workspace; *actor* recorded in commits; *redaction* of what is collected; *lock_wait* in
-    seconds; *threads* for training and curation, 0 = one per core; *color* and *plain* for the terminal.
+    seconds; *threads* for training and curation, 0 = one per core; *color* and *plain* for the terminal;
+    *retention_days* says after how many days interactions are forgotten, by agent, "default" for all others.
     """
 
     schema: Literal[1] = 1
@@ -29,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     color: Literal["auto", "always", "never"] = "auto"
     plain: bool = False
+    retention_days: dict[str, Days] = {}
 
 
 class Setting(NamedTuple):
@@ -62,7 +67,8 @@ def explain_settings(
     """Return every setting with its value and source, in the order they are declared."""
     layers = [_flag_layer(flags or {}), _environment_layer(env), *_file_layers(root, env)]
     _check(layers)
-    return [_resolve(field.name, field.default, layers) for field in msgspec.structs.fields(Settings)]
+    defaults = msgspec.structs.asdict(Settings())
+    return [_resolve(name, default, layers) for name, default in defaults.items()]
 
 
 def user_file(env: Mapping[str, str]) -> Path | None:
@@ -101,6 +107,9 @@ def _environment_layer(env: Mapping[str, str]) -> _Layer:
 
 
 def _from_text(text: str, kind: Any) -> Any:
+    if get_origin(kind) is dict:  # such as CORTEX_RETENTION_DAYS="default=90,dispatch=30"
+        pairs = (item.partition("=") for item in text.split(","))
+        return {name.strip(): _from_text(value.strip(), get_args(kind)[1]) for name, _, value in pairs}
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cortex_cli.domain.errors import CortexError
-from cortex_cli.store.atomic import fsync_folder, report_disk, temporary_name, write_atomic
+from cortex_cli.store.atomic import fsync_folder, replacing, report_disk, temporary_name, write_atomic
 
 
 def test_the_content_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -74,3 +74,35 @@ def test_syncing_a_missing_folder_is_reported(tmp_path: Path) -> None:
 def test_other_errors_pass_through(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine"), report_disk(tmp_path):
         raise ValueError("mine")
+
+
+def test_a_block_that_ends_well_replaces_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "large.jsonl"
+    path.write_bytes(b"old")
+    with replacing(path, mode=0o600) as target, target.open("wb") as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_half(path: Path) -> None:
+    with replacing(path) as target:
+        target.write_bytes(b"half")
+        raise ZeroDivisionError
+
+
+def test_a_block_that_raises_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "large.jsonl"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError):
+        write_half(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replacing_in_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CortexError, match="cannot be written"), replacing(tmp_path / "no" / "file") as target:
+        target.write_bytes(b"x")

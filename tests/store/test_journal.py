@@ -14,6 +14,8 @@ from cortex_cli.domain.errors import CortexError, IntegrityError, LockedError, U
 from cortex_cli.domain.interactions import Feedback, Interaction, Message, Origin
 from cortex_cli.store.journal import Journal, Record
 from cortex_cli.store.locks import hold
+from cortex_cli.store.rows import render_row
+from tests.store.version_one import write_version_one
 
 WHEN = "2026-01-02T03:04:05Z"
 
@@ -126,6 +128,149 @@ def test_episodes_and_known_ids_can_be_asked_for(path: Path) -> None:
         assert journal.has_episode("e-1")
         assert not journal.has_episode("e-2")
         assert journal.known(["i-1", "i-2", "f-1"]) == {"i-1", "f-1"}
+
+
+def test_an_interaction_is_found_by_every_name_it_has(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append([make(1, aliases=("chatcmpl-1", "t:s")), make(2, aliases=("t:s",)), make(3)])
+        assert [journal.resolve(name) for name in ("i-1", "chatcmpl-1", "i-3")] == ["i-1", "i-1", "i-3"]
+        assert [record.id for record in journal.called("t:s")] == ["i-1", "i-2"]
+        assert journal.resolve("t:s") == "i-2"
+        assert journal.resolve("nothing") == ""
+
+
+def test_feedback_by_an_alias_is_feedback_on_the_interaction(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append([judge(1, "chatcmpl-1"), judge(2, "i-1"), judge(3, "chatcmpl-2")])
+        assert [record.id for record in journal.feedback_on("i-1")] == ["f-2"]
+        journal.append([make(1, aliases=("chatcmpl-1",))])
+        assert [record.id for record in journal.feedback_on("i-1")] == ["f-1", "f-2"]
+        assert journal.feedback_on("chatcmpl-1") == journal.feedback_on("i-1")
+
+
+def test_a_record_that_names_an_alias_twice_has_it_once(path: Path) -> None:
+    with Journal(path) as journal:
+        assert journal.append([make(1, aliases=("a", "a"))]).new == 1
+        assert journal.resolve("a") == "i-1"
+
+
+def test_rows_that_were_rendered_elsewhere_are_appended_as_records_are(path: Path) -> None:
+    told: list[int] = []
+    with Journal(path) as journal:
+        rows = [render_row(make(number)) for number in range(5)]
+        done = journal.append_rows([rows[:3], rows[2:]], told=told.append)
+        assert (done.new, done.known, done.last) == (5, 1, 5)
+        assert told == [3, 6]
+        assert journal.append(make(number) for number in range(5)).known == 5
+        assert journal.append_rows([[]]).new == 0
+
+
+def test_the_first_conflicts_are_named(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append(make(number) for number in range(10))
+        done = journal.append(make(number, error="x") for number in range(1, 9))
+        assert done.conflicts == 8
+        assert done.conflict_ids == ("i-1", "i-2", "i-3", "i-4", "i-5")
+
+
+def test_what_was_masked_by_other_rules_is_not_another_content(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append([make(1, output="<PERSON_aaaaaaaaaa>", redaction="standard/1")])
+        assert journal.append([make(1, output="Anna", redaction="standard/2")]).conflicts == 0
+        assert journal.append([make(1, output="Anna", redaction="standard/1")]).conflicts == 1
+
+
+def test_masked_values_are_numbered_and_known_again(path: Path) -> None:
+    records = [make(1, output="<PERSON_bbbbbbbbbb> met <PERSON_aaaaaaaaaa>"), make(2, output="<PERSON_aaaaaaaaaa>")]
+    with Journal(path) as journal:
+        journal.append(records)
+        assert [record.output for _, record in journal.interactions()] == ["<PERSON_1> met <PERSON_2>", "<PERSON_2>"]
+        again = journal.append(records)
+        assert (again.known, again.conflicts) == (2, 0)
+        assert journal.read_numbers("by <PERSON_aaaaaaaaaa> and <PERSON_cccccccccc>") == (
+            "by <PERSON_2> and <PERSON_cccccccccc>"
+        )
+
+
+def test_a_record_that_is_known_gives_no_number_out(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append([make(1)])
+        journal.append([make(1, output="<PERSON_aaaaaaaaaa>")])
+        journal.append([make(2, output="<PERSON_bbbbbbbbbb>")])
+        assert [record.output for _, record in journal.interactions()] == ["answer 1", "<PERSON_1>"]
+
+
+def test_bodies_are_the_interactions_undecoded(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append([make(1), judge(1, "i-1"), make(2, "dispatch"), make(3)])
+        told = [(seq, msgspec.json.decode(body, type=Interaction)) for seq, body in journal.bodies()]
+        assert told == list(journal.interactions())
+        assert [seq for seq, _ in journal.bodies(agent="shell", after=1, until=4)] == [4]
+
+
+def test_interactions_are_read_by_number_in_the_order_asked(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append(make(number) for number in range(1, 2501))
+        asked = [2500, 1, 7, 7]
+        assert [record.id for record in journal.read_many(asked)] == ["i-2500", "i-1", "i-7", "i-7"]
+        assert len(journal.read_many(range(1, 2501))) == 2500
+        assert journal.read_many([]) == []
+        with pytest.raises(IntegrityError, match="no interaction number 2501"):
+            journal.read_many([1, 2501])
+
+
+def test_news_are_of_the_agent_or_of_everybody(path: Path) -> None:
+    with Journal(path) as journal:
+        assert not journal.has_news("shell", 0)
+        journal.append([make(1), make(2, "dispatch")])
+        assert journal.has_news("shell", 0)
+        assert not journal.has_news("shell", 1)
+        assert not journal.has_news("nobody", 0)
+        journal.append([judge(1, "i-9")])
+        assert journal.has_news("shell", 2)
+        assert journal.has_news("nobody", 2)
+        assert not journal.has_news("shell", 3)
+
+
+def test_positions_are_kept_by_name(path: Path) -> None:
+    with Journal(path) as journal:
+        assert journal.get_cursor("a") is None
+        journal.put_cursor("a", b"\x00one")
+        journal.put_cursor("b", b"two")
+        journal.put_cursor("a", b"three")
+    with Journal(path) as again:
+        assert (again.get_cursor("a"), again.get_cursor("b"), again.get_cursor("c")) == (b"three", b"two", None)
+
+
+def test_a_file_of_version_one_is_read_as_it_is(path: Path) -> None:
+    records: list[Record] = [make(1, episode="e"), judge(1, "i-1"), make(2, "dispatch")]
+    write_version_one(path, records)
+    before = path.read_bytes()
+    with Journal(path) as journal:
+        assert [record for _, record in journal.interactions()] == [records[0], records[2]]
+        assert journal.counts() == {"dispatch": 1, "shell": 1, "feedback": 1}
+        assert (journal.resolve("i-1"), journal.resolve("x"), journal.get_cursor("x")) == ("i-1", "", None)
+        assert [record.id for record in journal.feedback_on("i-1")] == ["f-1"]
+        assert journal.has_news("shell", 0)
+        assert (journal.count_after("shell", 0), journal.days("shell")) == (1, [])
+        assert journal.volumes()["shell"].rows == 1
+        assert [record.id for _, record in journal.aged("2027-01-01T00:00:00Z", "shell")] == ["i-1"]
+        assert journal.read_numbers("<PERSON_aaaaaaaaaa>") == "<PERSON_aaaaaaaaaa>"
+    assert path.read_bytes() == before
+
+
+def test_the_first_write_migrates_a_file_of_version_one_and_keeps_all_of_it(path: Path) -> None:
+    records = [make(number, aliases=(f"a-{number}",)) for number in range(5000)]
+    write_version_one(path, records)
+    with Journal(path) as reader, Journal(path) as journal:
+        assert reader.last() == 5000
+        done = journal.append([*records[:3], make(9000, aliases=("a-9000",))])
+        assert (done.new, done.known, done.conflicts, done.last) == (1, 3, 0, 5001)
+        assert journal.counts() == {"shell": 5001, "feedback": 0}
+        assert journal.count_after("shell", 4990) == 11
+        assert journal.faults() == []
+        assert reader.resolve("a-9000") == "i-9000"
+        assert [day for day, _ in journal.days("shell")] != []
 
 
 def test_what_is_appended_while_reading_is_not_seen(path: Path) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import random
 import resource
 import stat
@@ -30,6 +31,16 @@ def test_what_is_put_is_read_back(store: ObjectStore) -> None:
     digest = store.put_bytes(b"hello")
     assert digest == "sha256:" + hashlib.sha256(b"hello").hexdigest()
     assert store.read_bytes(digest) == b"hello"
+
+
+def test_what_is_put_again_is_as_young_as_what_is_new(store: ObjectStore) -> None:
+    digest = store.put_bytes(b"hello")
+    os.utime(store.path(digest), (0, 0))
+    store.put_bytes(b"hello")
+    assert store.path(digest).stat().st_mtime > 1_000_000_000
+    os.utime(store.path(digest), (0, 0))
+    store.put_chunks([b"hel", b"lo"], "greeting")
+    assert store.path(digest).stat().st_mtime > 1_000_000_000
 
 
 def test_an_object_lies_under_its_digits_and_is_read_only(store: ObjectStore) -> None:

@@ -62,7 +62,28 @@ def test_every_value_names_where_it_came_from(root: Path, env: dict[str, str]) -
         "threads": "variable CORTEX_THREADS",
         "color": f"{user}:2",
         "plain": "flag --plain",
+        "retention_days": "default",
     }
+
+
+def test_retention_is_told_by_agent(root: Path, env: dict[str, str]) -> None:
+    (root / "cortex.toml").write_text("[retention_days]\ndefault = 90\ndispatch = 30\n")
+    assert load_settings(root, env=env).retention_days == {"default": 90, "dispatch": 30}
+    assert sources(root, env)["retention_days"] == f"{root / 'cortex.toml'}:1"
+    env["CORTEX_RETENTION_DAYS"] = "default = 7, shell=8"
+    assert load_settings(root, env=env).retention_days == {"default": 7, "shell": 8}
+
+
+@pytest.mark.parametrize("text", ["dispatch = 0", "dispatch = 'a week'", "dispatch = 1.5"])
+def test_a_retention_that_is_no_number_of_days_is_a_fault(root: Path, env: dict[str, str], text: str) -> None:
+    (root / "cortex.toml").write_text(f"[retention_days]\n{text}\n")
+    with pytest.raises(FaultsError, match=r"retention_days\.dispatch"):
+        load_settings(root, env=env)
+
+
+def test_a_variable_that_is_no_retention_is_a_fault(env: dict[str, str]) -> None:
+    with pytest.raises(FaultsError, match="CORTEX_RETENTION_DAYS"):
+        load_settings(env=env | {"CORTEX_RETENTION_DAYS": "dispatch"})
 
 
 def test_a_flag_that_was_not_given_decides_nothing(env: dict[str, str]) -> None:

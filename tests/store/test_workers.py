@@ -80,7 +80,7 @@ def test_only_a_few_batches_are_taken_ahead_of_what_was_asked_for() -> None:
     results = map_batches(_Length, (), count(), workers=2)
     assert next(results) == 100
     assert taken <= 8
-    results.close()  # type: ignore[attr-defined]  # a generator, and closing it ends the processes
+    results.close()
 
 
 def test_a_count_that_was_given_is_used_and_none_means_all_cores() -> None:
