@@ -18,6 +18,7 @@ __all__ = [
     "preconditions",
     "repair",
     "repository",
+    "revoking",
     "snapshot",
     "start",
     "trailers",

@@ -1,7 +1,7 @@
 """What may be done to the registry: one function, one commit, its preconditions checked under the lock."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import tomli_w
@@ -43,6 +43,7 @@ __all__ = [
     "add_experiment",
     "add_model",
     "add_variant",
+    "change_dataset_state",
     "finish_experiment",
     "make_variant",
     "promote",
@@ -137,13 +138,18 @@ def add_variant(registry: Registry, variant: Variant) -> Variant:
 
 
 def add_adapter(registry: Registry, adapter: Adapter) -> str:
-    """Commit *adapter*, new, revoked or with new scores; its files must be durable objects before."""
+    """Commit *adapter*, new, revoked or with new scores; its files must be durable objects before.
+
+    What learned from a version that was revoked meanwhile is revoked from the start.
+    """
     check_derived("adapter", adapter.id, adapter_id(adapter.name, adapter.files))
-    path, data = ADAPTERS.path(adapter.id), render_manifest(adapter)
 
     def plan(snapshot: Snapshot) -> Change:
         snapshot.agent(adapter.agent)
-        return Change(Trailers("train", adapter.agent, to=adapter.id, run_id=adapter.run), {path: data})
+        revoked = {f"{each.name}/{each.version}" for each in snapshot.datasets() if each.state == "revoked"}
+        kept = msgspec.structs.replace(adapter, state="revoked") if adapter.dataset in revoked else adapter
+        record = Trailers("train", adapter.agent, to=adapter.id, run_id=adapter.run)
+        return Change(record, {ADAPTERS.path(adapter.id): render_manifest(kept)})
 
     return registry.update(plan).commit
 
@@ -161,6 +167,27 @@ def add_dataset(registry: Registry, version: DatasetVersion) -> str:
                 f"dataset '{name}' exists with other content", hint="cortex dataset ls", state=_UNCHANGED
             )
         return Change(Trailers("curate", version.agent, from_=version.parent, to=name), {path: data})
+
+    return registry.update(plan).commit
+
+
+def change_dataset_state(registry: Registry, dataset: str, state: Literal["live", "quarantined"], reason: str) -> str:
+    """Commit that the version *dataset*, `name/v0001`, is `quarantined`, or `live` again, for *reason*.
+
+    A quarantined version is never trained on. Without a change there is no commit; raises `ConflictError` for a
+    revoked version, whose content is gone.
+    """
+    name, _, number = dataset.partition("/")
+    action = "quarantine" if state == "quarantined" else "release"
+
+    def plan(snapshot: Snapshot) -> Change:
+        found = snapshot.dataset(name, number)
+        if found.state == "revoked":
+            raise ConflictError(f"dataset '{dataset}' is revoked for ever", hint="cortex curate", state=_UNCHANGED)
+        told = reason if state == "quarantined" else ""
+        changed = found if found.state == state else msgspec.structs.replace(found, state=state, reason=told)
+        record = Trailers(action, found.agent, to=f"{name}/{found.version}", reason=reason)
+        return Change(record, {dataset_path(name, found.version): render_manifest(changed)})
 
     return registry.update(plan).commit
 

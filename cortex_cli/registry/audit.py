@@ -27,10 +27,14 @@ _CLAIMS = {
     "init": "cortex.toml",
     "model": "registry/models/{target}.toml",
     "promote": "registry/agents/{target}.toml",
+    "quarantine": "datasets/{to}.toml",
+    "release": "datasets/{to}.toml",
     "rollback": "registry/agents/{target}.toml",
     "train": "registry/adapters/{to}.toml",
     "variant": "registry/variants/{to}.toml",
 }
+# What forgetting may change: the manifests of what descends from the forgotten.
+_REVOKED = ("datasets/", "registry/adapters/")
 # -c shows of a merge only what it made different from all its parents.
 _LOG = ("log", "-z", "-c", "--raw", "--no-renames", "--no-abbrev", "--no-notes", "--format=%H%n%P%n%B")
 _LIVE = ("champion", "previous", "generation", "challengers", "split", "experiment")
@@ -121,6 +125,9 @@ def _contradictions(commit: _Commit, record: Trailers, steps: list[_Step]) -> It
     if record.action in MOVES:
         yield from _wrong_moves(record, steps)
         return
+    if record.action == "forget":
+        others = [path for path in commit.files if not path.startswith(_REVOKED)]
+        yield from (f"'{path}' was written as well" for path in others)
     for step in steps:
         if step.before is not None and step.differs_in(_MOVED):
             yield f"agent '{step.agent}' was moved by an action that moves none"

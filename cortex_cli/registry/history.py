@@ -45,6 +45,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"from_"
     run_id: str = ""
     actor: str = ""
     version: str = ""
+    reason: str = ""
     fault: str = ""
 
 

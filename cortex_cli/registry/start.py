@@ -69,12 +69,12 @@ def start_workspace(path: Path, *, name: str = "", actor: str = "human", starter
     root = path.absolute()
     name = check_value("name", name or root.name or "workspace")
     files = _starter_files(starter or starter_root(), name)
-    if (root / ".git").exists():
+    if _is_repository(root):
         present = _find_present(root, actor)
         if present is not None:
             return present
     _refuse_conflicts(root, files)
-    is_new = not (root / ".git").exists()
+    is_new = not _is_repository(root)
     with report_disk(root):
         root.mkdir(parents=True, exist_ok=True)
     registry = Registry(Workspace(root), actor=actor, git=Git.create(root) if is_new else Git(root))
@@ -110,6 +110,12 @@ def start_agent(registry: Registry, name: str, *, model: str, judge: Judge = "ex
 
     done = registry.update(plan)
     return Begun(*begun[-1], done.commit)
+
+
+def _is_repository(root: Path) -> bool:
+    # What git itself asks for: somebody who starts at the same moment may have made only a part of it yet.
+    made = root / ".git"
+    return made.is_file() or all((made / name).exists() for name in ("HEAD", "objects", "refs"))
 
 
 def _find_present(root: Path, actor: str) -> Started | None:

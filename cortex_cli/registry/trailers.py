@@ -21,6 +21,8 @@ _NOUNS = {
     "init": "workspace",
     "model": "model",
     "promote": "champion",
+    "quarantine": "dataset",
+    "release": "dataset",
     "rollback": "champion",
     "train": "adapter",
     "variant": "variant",
@@ -33,6 +35,7 @@ _KEYS = {
     "Cortex-Generation": "generation",
     "Cortex-Evidence": "evidence",
     "Cortex-Run-Id": "run_id",
+    "Cortex-Reason": "reason",
     "Cortex-Actor": "actor",
     "Cortex-Version": "version",
 }
@@ -40,7 +43,7 @@ _FIELDS = {key.lower(): name for key, name in _KEYS.items()}
 
 
 class Trailers(msgspec.Struct, frozen=True):
-    """What one commit did: *action* on *target*, *from_* what *to* what, on which *evidence*.
+    """What one commit did: *action* on *target*, *from_* what *to* what, on which *evidence*, for what *reason*.
 
     *generation* is the agent's after a move; *version* is filled in when it is rendered. Values that
     are empty or None are left out of the message. Raises `UsageError` for a value that is not one
@@ -56,6 +59,7 @@ class Trailers(msgspec.Struct, frozen=True):
     run_id: str = ""
     actor: str = ""
     version: str = ""
+    reason: str = ""
 
     def __post_init__(self) -> None:
         if not _ACTION.fullmatch(self.action):
