@@ -5,4 +5,13 @@ It opens safetensors only, read-only, never reaches a network unless the manifes
 API, and never decides which model should answer.
 """
 
-__all__ = ["bases", "chat", "embedding", "generation", "lora", "scoring"]
+__all__ = [
+    "bases",
+    "chat",
+    "embedding",
+    "generation",
+    "lora",
+    "scoring",
+    "tagging",
+    "words",
+]

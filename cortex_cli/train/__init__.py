@@ -5,4 +5,17 @@ version bump without weights. One loop serves every objective (`loop`). It never
 made, and never reads a test part.
 """
 
-__all__ = ["batches", "checkpoint", "loop", "pretrain", "sft", "spec", "texts", "tokens"]
+__all__ = [
+    "annotated",
+    "batches",
+    "checkpoint",
+    "corpus",
+    "loop",
+    "pretrain",
+    "sft",
+    "spec",
+    "tagger",
+    "templates",
+    "texts",
+    "tokens",
+]

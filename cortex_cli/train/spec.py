@@ -1,10 +1,10 @@
-"""Typed tables of a training recipe: `[train]` for an adapter, `[pretrain]` for a base."""
+"""Typed tables of a training recipe: `[train]` for an adapter, `[pretrain]` for a base, `[tagger]` for names."""
 
 from typing import Literal
 
 import msgspec
 
-__all__ = ["LoopSpec", "LoraSpec", "PretrainSpec", "ShapeSpec", "TextSpec", "TrainSpec"]
+__all__ = ["LoopSpec", "LoraSpec", "PretrainSpec", "ShapeSpec", "TaggerSpec", "TextSpec", "TrainSpec"]
 
 _LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -106,3 +106,44 @@ class PretrainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("texts must name at least one source")
         if not 0 < self.held_out < 0.5:
             raise ValueError("held_out must be between 0 and 0.5")
+
+
+class TaggerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `[tagger]` table: the tagger that finds names, trained from marked and clean texts.
+
+    *swaps* is copies of each marked text with other values, *fillings* copies of each template, *clean* the most
+    texts per clean pack. *words* is the size of the vocabulary; a word of it was seen *frequent* times. A word is plain
+    when it was seen *plain* times outside of names, and inside at most *rare* as often. *forget* is the chance that
+    a word is read as one that nobody knows. *limits* gives, per level and label, the probability to tell it from; the
+    label `other` stands for those that are not named.
+    """
+
+    name: str
+    marked: tuple[str, ...]
+    templates: str
+    swaps: int = 3
+    fillings: int = 16
+    clean: int = 5000
+    words: int = 14000
+    frequent: int = 3
+    plain: int = 3
+    rare: float = 0.01
+    forget: float = 0.3
+    width: int = 40
+    hidden: int = 32
+    narrow: int = 8
+    dropout: float = 0.2
+    learning_rate: float = 4e-3
+    batch: int = 16384
+    epochs: int = 6
+    seed: int = 0
+    threads: int = 1
+    limits: dict[str, dict[str, float]] = msgspec.field(
+        default_factory=lambda: {"standard": {"other": 0.1}, "strict": {"other": 0.03}}
+    )
+
+    def __post_init__(self) -> None:
+        if not self.marked or any("other" not in limits for limits in self.limits.values()):
+            raise ValueError("marked must name a pack, and every level of limits the label other")
+        if not {"standard", "strict"} <= self.limits.keys():
+            raise ValueError("limits must have the levels standard and strict")
