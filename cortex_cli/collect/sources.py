@@ -1,123 +1,109 @@
-"""Where records are read from: files, folders and standard input, plain or gzip, one line at a time."""
+"""Where records are read from: files, folders, patterns and standard input."""
 
-import gzip
+import glob
 import hashlib
-import io
 import os
-import sys
-import zlib
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from cortex_cli.domain.errors import UsageError
 
-__all__ = ["Line", "Source", "expand_sources", "open_source", "read_lines"]
+__all__ = ["Source", "expand_sources", "open_source", "stamp_source"]
 
-# A longer line is refused instead of held in memory; the longest prompts of today are a few MB.
-MAX_LINE = 64 << 20
-_GZIP = b"\x1f\x8b"
-_SUFFIXES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
-
-
-class Line(NamedTuple):
-    """A line by its number from 1: its bytes, or in *fault* the reason why there are none."""
-
-    number: int
-    data: bytes
-    fault: str = ""
+# What is taken from a folder: logs, their rotated and packed forms, and databases. Plain `.log` files are text
+# more often than JSON, so they are taken only when they are named.
+_LOGS = re.compile(r"\.(?:jsonl|ndjson|json|db|sqlite3?)(?:\.\d{1,4}|[.-]\d{8})?(?:\.gz|\.zst)?\Z", re.IGNORECASE)
+# Ours would be read back into itself; git's hold no logs.
+_PASSED_OVER = {".cortex", ".git"}
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, or standard input when *path* is None. *digest* is that of the file as it lies there.
+    """One file, or standard input when *path* is None; *digest* is that of the bytes that are read.
 
-    *name* is the file's own name without its folders, which may hold a user's name.
+    *name* is the file's own name without its folders, which may hold a user's name. Reading begins at byte
+    *start*, after line *line*, and ends before byte *end*, or with the file when that is None.
     """
 
     name: str
     path: Path | None
-    digest: str
+    digest: str = ""
+    start: int = 0
+    line: int = 0
+    end: int | None = None
 
 
 def expand_sources(names: Iterable[str]) -> list[Source]:
-    """Return the sources that *names* stand for: "-", files, and folders with the logs below them, sorted.
+    """Return the sources that *names* stand for: "-", files, patterns, and folders with the logs below them, sorted.
 
-    Raises `UsageError` for a name that is neither, before anything is read.
+    A file that is meant twice is there once. Raises `UsageError` for a name that is neither, before anything
+    is read. A folder that cannot be listed is a source that cannot be read.
     """
-    sources: list[Source] = []
+    found: dict[str, Source] = {}
     for name in names:
         if name == "-":
-            sources.append(Source("stdin", None, ""))
-        else:
-            sources += [open_source(path) for path in _find_files(Path(name))]
-    return sources
+            found["-"] = Source("stdin", None)
+            continue
+        for path in _find_files(name):
+            found.setdefault(os.path.realpath(path), Source(path.name, path))
+    return list(found.values())
 
 
 def open_source(path: Path) -> Source:
-    """Return the file *path* as a source, with its digest."""
+    """Return the file *path* as a source, with its digest; raise `UsageError` when it cannot be read."""
+    source = stamp_source(Source(path.name, path))
+    if not source.digest:
+        raise UsageError(f"source '{path}' cannot be read", hint=f"ls -l '{path}'", state="nothing was changed")
+    return source
+
+
+def stamp_source(source: Source) -> Source:
+    """Return *source* with the digest of what is to be read of it.
+
+    What is no regular file, or cannot be read, stays as it is: reading it tells why.
+    """
+    if source.path is None or not source.path.is_file():
+        return source
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"source '{path}' cannot be read: {error.strerror}", state="nothing was changed") from error
-    return Source(path.name, path, "sha256:" + digest)
+        return replace(source, digest=_digest(source.path, source.start, source.end))
+    except OSError:
+        return source
 
 
-def read_lines(source: Source) -> Iterator[Line]:
-    """Yield every line that is not blank; damage inside the file ends it with a line that names the fault."""
-    with _open(source) as raw:
-        packed = raw.peek(2)[:2] == _GZIP
-        stream = gzip.GzipFile(fileobj=raw, mode="rb") if packed else raw
-        number = 0
-        try:
-            for number, data in enumerate(_split(stream), 1):
-                if len(data) > MAX_LINE:
-                    yield Line(number, b"", "line_too_long")
-                elif data.strip():
-                    yield Line(number, data)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            yield Line(number + 1, b"", "damaged_gzip")
+def _digest(path: Path, start: int, end: int | None) -> str:
+    hasher = hashlib.sha256()
+    left = end - start if end is not None else None
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while data := stream.read(_CHUNK if left is None else min(_CHUNK, left)):
+            hasher.update(data)
+            left = left - len(data) if left is not None else None
+    return "sha256:" + hasher.hexdigest()
 
 
-@contextmanager
-def _open(source: Source) -> Iterator[io.BufferedReader]:
-    if source.path is not None:
-        with source.path.open("rb") as stream:
-            yield stream
-        return
-    # A reader of our own that can look ahead; standard input itself stays open.
-    reader: io.BufferedReader = io.BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type]  # any binary stream will do
-    try:
-        yield reader
-    finally:
-        reader.detach()
-
-
-def _split(stream: io.BufferedIOBase) -> Iterator[bytes]:
-    while data := stream.readline(MAX_LINE + 1):
-        if len(data) > MAX_LINE and not data.endswith(b"\n"):
-            _skip_line(stream)
-        yield data
-
-
-def _skip_line(stream: io.BufferedIOBase) -> None:
-    while rest := stream.readline(MAX_LINE):
-        if rest.endswith(b"\n"):
-            return
-
-
-def _find_files(path: Path) -> list[Path]:
+def _find_files(name: str) -> list[Path]:
+    path = Path(name)
     if path.is_dir():
-        # Links to folders are not followed: a loop of them would never end.
-        found = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
-        return sorted(file for file in found if file.name.endswith(_SUFFIXES) and file.is_file())
-    if not path.exists():
-        raise UsageError(
-            f"source '{path}' does not exist",
-            hint=f"ls -l '{path.parent}'",
-            state="nothing was changed",
-        )
-    return [path]
+        return sorted(_walk(path))
+    if path.exists():
+        return [path]
+    matches = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if not matches:
+        what = "matches nothing" if glob.has_magic(name) else "does not exist"
+        raise UsageError(f"source '{name}' {what}", hint=f"ls -l '{path.parent}'", state="nothing was changed")
+    # `**` names folders too; what is in them it names as well.
+    return [found for found in map(Path, matches) if not found.is_dir()]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    refused: list[OSError] = []
+    # Links to folders are not followed: a loop of them would never end.
+    for folder, folders, names in os.walk(root, onerror=refused.append):
+        folders[:] = [name for name in folders if name not in _PASSED_OVER]
+        paths = (Path(folder) / name for name in names if _LOGS.search(name))
+        yield from (path for path in paths if path.is_file())
+    # Reading it fails, and is reported with its reason.
+    yield from (Path(error.filename) for error in refused if error.filename)

@@ -17,7 +17,7 @@ Read = Callable[..., tuple[list[Record], list[Quarantined], Reading]]
 def read(tmp_path: Path) -> Read:
     """Write values as lines of a file and read them back as records."""
 
-    def run(*values: Any, packed: bool = False, **options: str) -> tuple[list[Record], list[Quarantined], Reading]:
+    def run(*values: Any, packed: bool = False, **options: Any) -> tuple[list[Record], list[Quarantined], Reading]:
         lines = [value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n" for value in values]
         path = tmp_path / ("log.jsonl.gz" if packed else "log.jsonl")
         path.write_bytes(gzip.compress(b"".join(lines)) if packed else b"".join(lines))

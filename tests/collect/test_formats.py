@@ -2,21 +2,18 @@ import json
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cortex_cli.collect.formats.cortex import FORMAT as CORTEX
+from cortex_cli.collect.records import BadRecordError, Place
 from cortex_cli.domain.interactions import Feedback, Interaction, Message, Origin, Scale
 
 Read = Callable[..., tuple[list[Any], list[Any], Any]]
 WHEN = "2026-01-02T03:04:05Z"
 USER = {"role": "user", "content": "list files"}
-ANSWER = {"role": "assistant", "content": "ls"}
-RESPONSE: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "created": 1767323045,
-    "model": "m-1",
-    "choices": [{"index": 0, "message": ANSWER, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 5, "completion_tokens": 2},
-}
 
 
 def one(read: Read, value: Any, **options: str) -> Interaction:
@@ -92,6 +89,9 @@ class TestCortex:
             ({"agent": 7}, "no_agent"),
             ({"tools": "[{"}, "not_json"),
             ({"messages": [{**USER, "tool_calls": "call me"}]}, "not_json"),
+            ({"calls": "f()"}, "not_json"),
+            ({"tokens_in": -1}, "bad_number"),
+            ({"retries": 10**30}, "bad_number"),
         ],
     )
     def test_a_bad_interaction_is_told_by_its_reason(self, read: Read, change: dict[str, Any], expected: str) -> None:
@@ -102,7 +102,8 @@ class TestCortex:
         [
             ({"thumbs": None}, "empty_feedback"),
             ({"kind": "comment"}, "empty_feedback"),
-            ({"kind": "score", "score": 4.0}, "no_scale"),
+            ({"kind": "score", "score": 4.0, "scale": {"low": 5, "high": 1}}, "bad_scale"),
+            ({"target": ""}, "no_target"),
             ({"kind": "applause"}, "wrong_type"),
             ({"stars": 5}, "unknown_field"),
         ],
@@ -110,132 +111,86 @@ class TestCortex:
     def test_bad_feedback_is_told_by_its_reason(self, read: Read, change: dict[str, Any], expected: str) -> None:
         assert reason(read, {**self.feedback, **change}, format="cortex") == expected
 
+    def test_a_score_without_a_scale_is_kept(self, read: Read) -> None:
+        records, bad, _ = read({"target": "i-1", "kind": "score", "score": 4.0})
+        assert not bad
+        assert (records[0].score, records[0].scale) == (4.0, None)
 
-class TestOpenaiChat:
-    def test_the_last_answer_is_the_output_and_the_rest_the_prompt(self, read: Read) -> None:
-        record = one(read, {"messages": [{"role": "developer", "content": "be brief"}, USER, ANSWER]})
-        assert record.messages == (Message("system", "be brief"), Message("user", "list files"))
-        assert record.output == "ls"
+    def test_every_field_of_an_interaction_passes_through(self, read: Read) -> None:
+        told = {
+            **self.interaction,
+            "id": "mine",
+            "calls": "[]",
+            "quality": 4.5,
+            "quality_scale": {"low": 1.0, "high": 5.0},
+            "retries": 2,
+            "aliases": ["chatcmpl-1", "t-7"],
+            "meta": {"history": "missing"},
+        }
+        found = msgspec.to_builtins(one(read, told))
+        # What is left out of the line is told by its place; defaults stay defaults.
+        assert {key: found[key] for key in told} == {**told, "aliases": ("chatcmpl-1", "t-7"), "messages": (USER,)}
 
-    def test_text_parts_are_joined_and_tool_calls_kept_as_text(self, read: Read) -> None:
-        calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
-        parts = [{"type": "text", "text": "list "}, {"type": "text", "text": "files"}]
-        record = one(
-            read,
-            {
-                "messages": [{"role": "user", "content": parts}, {"role": "assistant", "tool_calls": calls}],
-                "tools": [{"type": "function", "function": {"name": "f"}}],
-            },
-        )
-        assert record.messages[0].content == "list files"
-        assert json.loads(record.output) == calls
-        assert json.loads(record.tools)[0]["function"]["name"] == "f"
-
-    def test_a_pair_brings_time_tokens_model_and_id(self, read: Read) -> None:
-        record = one(read, {"request": {"model": "m", "messages": [USER]}, "response": RESPONSE, "latency": 0.5})
-        assert (record.output, record.time, record.tokens_in, record.tokens_out) == ("ls", WHEN, 5, 2)
-        assert record.meta == {"model": "m-1", "producer_id": "chatcmpl-1"}
-        assert record.latency == 0.5
-
-    def test_every_choice_is_an_interaction_and_tokens_are_counted_once(self, read: Read) -> None:
-        second = {"index": 1, "message": {"role": "assistant", "content": "dir"}}
-        response = {**RESPONSE, "choices": [*RESPONSE["choices"], second]}
-        records, _, _ = read({"request": {"messages": [USER]}, "response": response}, agent="shell")
-        assert [record.output for record in records if isinstance(record, Interaction)] == ["ls", "dir"]
-        assert sum(record.tokens_in or 0 for record in records if isinstance(record, Interaction)) == 5
-        assert len({record.id for record in records}) == 2
-
-    def test_a_failed_call_is_kept_as_an_error(self, read: Read) -> None:
-        for value in (
-            {"request": {"messages": [USER]}, "response": {"error": {"message": "rate limit"}}},
-            {"request": {"messages": [USER]}, "response": None, "error": "rate limit"},
-        ):
-            record = one(read, value)
-            assert (record.outcome, record.error, record.output) == ("error", "rate limit", "")
-
-    @pytest.mark.parametrize(
-        ("value", "expected"),
-        [
-            ({"messages": []}, "no_answer"),
-            ({"messages": [USER]}, "no_answer"),
-            ({"messages": [{"role": "robot", "content": ""}]}, "bad_messages"),
-            ({"messages": [{"role": ["user"], "content": ""}]}, "bad_messages"),
-            ({"messages": ["hi"]}, "bad_messages"),
-            ({"messages": [USER, {"role": "assistant", "tool_calls": "f()"}]}, "wrong_type"),
-            ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, ANSWER]}, "unsupported_content"),
-            ({"messages": [{"role": "user", "content": 5}, ANSWER]}, "bad_messages"),
-            ({"request": {"messages": [USER]}, "response": {"choices": []}}, "no_answer"),
-            ({"request": [], "response": {}}, "wrong_type"),
-            ({"request": {"messages": [USER]}, "response": {**RESPONSE, "created": "soon"}}, "bad_time"),
-            (
-                {"request": {"messages": [USER]}, "response": {**RESPONSE, "usage": {"prompt_tokens": "x"}}},
-                "wrong_type",
-            ),
-        ],
-    )
-    def test_what_is_no_exchange_is_told_by_its_reason(self, read: Read, value: Any, expected: str) -> None:
-        assert reason(read, value, agent="shell", format="openai-chat") == expected
-
-    def test_without_an_agent_nothing_can_be_kept(self, read: Read) -> None:
-        assert reason(read, {"messages": [USER, ANSWER]}) == "no_agent"
+    def test_a_stamp_of_redaction_from_outside_is_not_believed(self, read: Read) -> None:
+        told = {**self.interaction, "id": "mine", "redaction": "standard/2"}
+        assert one(read, told).redaction == ""
+        records, _, _ = read({**self.feedback, "id": "f", "redaction": "standard/2"})
+        assert records[0].redaction == ""
 
 
-class TestOutcomes:
-    task: ClassVar[dict[str, Any]] = {
-        "task_id": "t-7",
-        "status": "completed",
-        "quality": 4.5,
-        "duration": 12,
-        "retries": 1,
-        "error": None,
-        "master": "development-master",
-        "description": "fix the build",
-        "output": "done",
-        "timestamp": "2026-01-02T03:04:05Z",
-    }
+TEXTS = st.text(max_size=8)
+MOMENTS = st.sampled_from(["", WHEN, "2026-02-30T00:00:00Z", "2026-01-02T03:04:05+02:00", "soon"])
+LINES = st.fixed_dictionaries(
+    {"id": st.sampled_from(["", "mine"]), "agent": st.sampled_from(["shell", "NO", ""]), "time": MOMENTS},
+    optional={
+        "messages": st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "robot"]), "content": TEXTS})),
+        "output": TEXTS,
+        "tools": st.sampled_from(["", "[]", "[{"]),
+        "tokens_in": st.integers(),
+        "latency": st.floats(allow_nan=False, allow_infinity=False),
+        "target": TEXTS,
+        "kind": st.sampled_from(["boolean", "score", "applause"]),
+        "thumbs": st.booleans(),
+        "unknown": TEXTS,
+        "meta": st.dictionaries(st.sampled_from(["target", "a"]), TEXTS),
+    },
+)
 
-    def test_every_field_of_the_seeds_is_kept(self, read: Read) -> None:
-        record = one(read, self.task)
-        assert (record.agent, record.outcome, record.quality, record.latency) == (
-            "development-master",
-            "success",
-            4.5,
-            12.0,
-        )
-        assert record.messages == (Message("user", "fix the build"),)
-        assert (record.output, record.time) == ("done", WHEN)
-        assert record.meta == {"producer_id": "t-7", "retries": "1"}
 
-    @pytest.mark.parametrize(
-        ("change", "expected"),
-        [
-            ({"status": "FAILED"}, "failure"),
-            ({"status": "timeout"}, "error"),
-            ({"status": "pondering"}, "unknown"),
-            ({"error": "exit 1"}, "error"),
-            ({"status": None, "success": True}, "success"),
-            ({"status": None, "success": False}, "failure"),
-        ],
-    )
-    def test_failures_are_kept_as_such(self, read: Read, change: dict[str, Any], expected: str) -> None:
-        assert one(read, {**self.task, **change}).outcome == expected
+class TestFastPath:
+    @given(LINES)
+    def test_it_gives_what_the_parser_gives_or_leaves_the_line_to_it(self, value: dict[str, Any]) -> None:
+        place = Place(Origin("log.jsonl", 1), "given")
+        line = msgspec.json.encode(value)
+        assert CORTEX.decode_line is not None
+        found = CORTEX.decode_line(line, place)
+        try:
+            (expected,) = CORTEX.start().read(msgspec.json.decode(line), place)
+        except BadRecordError:
+            expected = None
+        assert found is None or found == expected
 
-    def test_milliseconds_and_structured_output_are_understood(self, read: Read) -> None:
-        record = one(read, {"task_id": 5, "status": "ok", "duration_ms": 1500, "result": {"b": 1, "a": 2}})
-        assert record.latency == 1.5
-        assert record.output == '{"a":2,"b":1}'
-        assert record.messages == ()
+    @given(st.binary(max_size=40))
+    def test_no_bytes_make_it_fail(self, data: bytes) -> None:
+        assert CORTEX.decode_line is not None
+        assert CORTEX.decode_line(data, Place(Origin("log.jsonl", 1), "")) is None
 
-    def test_two_tasks_with_the_same_text_are_two(self, read: Read) -> None:
-        records, _, _ = read(self.task, {**self.task, "task_id": "t-8"})
-        assert len({record.id for record in records}) == 2
+    def test_whole_feedback_takes_it_and_half_of_it_does_not(self) -> None:
+        place = Place(Origin("log.jsonl", 7), "")
+        assert CORTEX.decode_line is not None
+        whole = CORTEX.decode_line(json.dumps({**TestCortex.feedback, "id": "mine"}).encode(), place)
+        assert isinstance(whole, Feedback)
+        assert (whole.thumbs, whole.origin.line) == (True, 7)
+        for change in ({"id": ""}, {"time": "soon"}, {"thumbs": None}, {"target": ""}):
+            line = json.dumps({**TestCortex.feedback, "id": "mine", **change}).encode()
+            assert CORTEX.decode_line(line, place) is None
 
-    @pytest.mark.parametrize(
-        ("change", "expected"),
-        [({"task_id": ""}, "no_task_id"), ({"task_id": []}, "no_task_id"), ({"quality": "good"}, "wrong_type")],
-    )
-    def test_a_bad_task_is_told_by_its_reason(self, read: Read, change: dict[str, Any], expected: str) -> None:
-        assert reason(read, {**self.task, **change}) == expected
+    def test_a_whole_record_takes_it(self) -> None:
+        line = json.dumps({**TestCortex.interaction, "id": "mine"}).encode()
+        assert CORTEX.decode_line is not None
+        record = CORTEX.decode_line(line, Place(Origin("log.jsonl", 7), ""))
+        assert isinstance(record, Interaction)
+        assert (record.id, record.origin.line) == ("mine", 7)
 
 
 class TestNl2bash:

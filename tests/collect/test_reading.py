@@ -1,18 +1,16 @@
 import json
-import tempfile
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cortex_cli.collect.reading import FORMATS, UNKNOWN_FORMAT, Reading, load_format, read_records
+from cortex_cli.collect.reading import FORMATS, UNKNOWN_FORMAT, Joint, Reading, load_format, read_records
 from cortex_cli.collect.records import Quarantined
-from cortex_cli.collect.sources import open_source
+from cortex_cli.collect.sources import Source, open_source
 from cortex_cli.domain.errors import UsageError
-from cortex_cli.domain.interactions import Interaction
+from cortex_cli.domain.interactions import Feedback, Interaction
 
 Read = Callable[..., tuple[list[Any], list[Any], Any]]
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
@@ -30,7 +28,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_every_format_is_recognised_from_its_content(read: Read, name: str) -> None:
     records, bad, reading = read(SAMPLES[name], agent="shell")
     assert reading.format == name
@@ -38,7 +36,7 @@ def test_every_format_is_recognised_from_its_content(read: Read, name: str) -> N
     assert not bad
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_every_format_reads_packed_files_alike(read: Read, name: str) -> None:
     plain, _, _ = read(SAMPLES[name], agent="shell")
     packed, _, _ = read(SAMPLES[name], agent="shell", packed=True)
@@ -126,33 +124,174 @@ def test_the_same_line_in_another_file_has_the_same_id(read: Read) -> None:
     assert second[0].id != second[1].id
 
 
-any_json = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
-    max_leaves=6,
+TASK: dict[str, Any] = {"task_id": "t-1", "status": "success", "agent": "shell", "prompt": "list", "output": "ls"}
+VERDICT: dict[str, Any] = {"target": "t-1", "kind": "boolean", "thumbs": True, "time": "2026-01-02T03:04:05Z"}
+
+
+def check_counts(reading: Reading) -> None:
+    assert reading.lines == reading.gave + reading.refused + reading.joined + sum(reading.skipped.values())
+
+
+def test_a_file_of_several_producers_is_read_by_several_formats(read: Read) -> None:
+    records, bad, reading = read(CHAT, TASK, VERDICT, {"colour": "green"}, CHAT, agent="shell")
+    assert [type(record) for record in records] == [Interaction, Interaction, Feedback, Interaction]
+    assert [item.reason for item in bad] == ["bad_messages"]
+    assert reading.format == "openai-chat"
+    check_counts(reading)
+
+
+def test_each_record_is_counted_under_the_format_that_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(value) + "\n" for value in (CHAT, TASK, CHAT, VERDICT)))
+    reading = Reading(open_source(path), agent="shell")
+    assert [reading.current for _ in reading] == ["openai-chat", "outcomes", "openai-chat", "cortex"]
+
+
+def test_a_format_that_is_recognised_late_is_read_from_there(read: Read) -> None:
+    records, bad, _ = read(*[{"colour": "green"}] * 30, TASK, agent="shell")
+    assert len(records) == 1
+    assert [item.reason for item in bad] == [UNKNOWN_FORMAT] * 30
+
+
+def test_a_forced_format_is_kept_to(read: Read) -> None:
+    records, bad, _ = read(CHAT, TASK, agent="shell", format="openai-chat")
+    assert (len(records), len(bad)) == (1, 1)
+
+
+def test_a_document_is_read_like_lines(tmp_path: Path, read: Read) -> None:
+    records, _, _ = read(CHAT, TASK, agent="shell")
+    for number, text in enumerate((json.dumps([CHAT, TASK], indent=2), json.dumps({"data": [CHAT, TASK]}))):
+        path = tmp_path / f"{number}.json"
+        path.write_text(text)
+        reading = Reading(open_source(path), agent="shell")
+        found = [record for record in reading if not isinstance(record, Quarantined)]
+        assert [record.id for record in found] == [record.id for record in records]
+        assert [record.origin.line for record in found] == [1, 2]
+        check_counts(reading)
+
+
+def test_a_torn_document_keeps_what_came_before(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([TASK, TASK | {"task_id": "t-2"}], indent=2)[:-30])
+    reading = Reading(open_source(tmp_path / "a.json"), agent="shell")
+    first, second = reading
+    assert isinstance(first, Interaction)
+    assert isinstance(second, Quarantined)
+    assert (second.reason, second.origin.line) == ("torn_document", 2)
+    assert not reading.stands_alone
+    check_counts(reading)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"), [('{"task_id": "t-2", "sta', "torn_line"), ('{"task_id": "t-2"}}', "not_json")]
 )
-KEYS = sorted({key for sample in SAMPLES.values() for key in sample} | {"id", "target", "kind", "time", "response"})
+def test_a_last_line_without_an_end_is_read_again_by_the_next_reading(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "a.jsonl"
+    first = json.dumps(TASK) + "\n"
+    path.write_text(first + line)
+    reading = Reading(open_source(path))
+    assert [item.reason for item in reading if isinstance(item, Quarantined)] == [reason]
+    assert (reading.offset, reading.last_line, reading.unended) == (len(first), 1, reason)
+    assert reading.stands_alone
+    check_counts(reading)
 
 
-@st.composite
-def lines(draw: st.DrawFn) -> bytes:
-    if draw(st.integers(0, 4)) == 0:
-        return draw(st.binary(max_size=40)).replace(b"\n", b"")
-    value = dict(draw(st.sampled_from([{}, *SAMPLES.values()])))
-    value |= draw(st.dictionaries(st.sampled_from(KEYS), any_json, max_size=3))
-    return json.dumps(value).encode()
+def test_a_last_line_that_is_whole_needs_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(TASK))
+    reading = Reading(open_source(path))
+    assert len(list(reading)) == 1
+    assert (reading.offset, reading.last_line, reading.unended) == (path.stat().st_size, 1, "")
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(sorted(FORMATS)), st.lists(lines(), max_size=6))
-def test_no_input_crashes_a_format_and_every_line_is_counted(name: str, content: list[bytes]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "log"
-        path.write_bytes(b"\n".join(content))
-        reading = Reading(open_source(path), format=name, agent="shell")
-        items = list(reading)
-    bad = [item.origin.line for item in items if isinstance(item, Quarantined)]
-    good = {item.origin.line for item in items if not isinstance(item, Quarantined)}
-    assert len(bad) + len(good) == reading.lines
-    assert not good & set(bad)
-    assert all(item.id for item in items if not isinstance(item, Quarantined))
+def test_a_later_part_is_read_with_the_numbers_of_the_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    first = json.dumps(TASK) + "\n"
+    path.write_text(first + json.dumps(TASK | {"task_id": "t-2"}) + "\n")
+    reading = Reading(Source("a.jsonl", path, start=len(first), line=1))
+    (record,) = reading
+    assert (record.origin.line, reading.last_line, reading.offset) == (2, 2, path.stat().st_size)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_lines_stand_alone_unless_the_format_joins_them(tmp_path: Path, name: str) -> None:
+    known = load_format(name)
+    (tmp_path / "a.jsonl").write_text('{"colour": "green"}\n')
+    reading = Reading(open_source(tmp_path / "a.jsonl"), format=name, agent="shell")
+    list(reading)
+    assert reading.stands_alone is not (known.joins or known.together)
+    check_counts(reading)
+
+
+def test_a_packed_file_does_not_stand_alone(read: Read) -> None:
+    assert not read(TASK, packed=True)[2].stands_alone
+    assert read(TASK)[2].stands_alone
+
+
+def test_sources_that_belong_together_are_joined_in_any_order(tmp_path: Path) -> None:
+    request = {"custom_id": "r-1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", **CHAT}}
+    request["body"] = {"model": "m", "messages": CHAT["messages"][:1]}
+    body = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m"}
+    body["choices"] = [{"index": 0, "message": CHAT["messages"][1], "finish_reason": "stop"}]
+    answer = {"id": "b-1", "custom_id": "r-1", "response": {"status_code": 200, "body": body}, "error": None}
+    found = []
+    for order in ((request, answer), (answer, request)):
+        joint = Joint()
+        items: list[Any] = []
+        for number, value in enumerate(order):
+            (tmp_path / f"{number}.jsonl").write_text(json.dumps(value) + "\n")
+            reading = Reading(open_source(tmp_path / f"{number}.jsonl"), agent="shell", joint=joint)
+            items += list(reading)
+            assert reading.is_shared
+            check_counts(reading)
+        items += [late.item for late in joint.finish()]
+        found.append([item.id for item in items if isinstance(item, Interaction)])
+    assert len(found[0]) == 1
+    assert found[0] == found[1]
+
+
+def test_what_never_finds_its_other_half_is_told_and_counted_once(tmp_path: Path) -> None:
+    request = {"custom_id": "r-1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", **CHAT}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(request) + "\n")
+    joint = Joint()
+    reading = Reading(open_source(tmp_path / "a.jsonl"), agent="shell", joint=joint)
+    assert list(reading) == []
+    assert (reading.joined, reading.refused) == (1, 0)
+    (late,) = joint.finish()
+    assert isinstance(late.item, Quarantined)
+    assert late.waited
+    assert (reading.joined, reading.refused) == (0, 1)
+    alone = Reading(open_source(tmp_path / "a.jsonl"), agent="shell")
+    assert [type(item) for item in alone] == [Quarantined]
+    assert (alone.joined, alone.refused) == (0, 1)
+
+
+def test_a_database_of_another_program_is_refused_with_its_reason(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("CREATE TABLE bookmarks (url TEXT)")
+    connection.close()
+    reading = Reading(open_source(tmp_path / "a.db"), agent="shell")
+    assert [type(item) for item in reading] == [Quarantined]
+    check_counts(reading)
+
+
+def test_a_damaged_database_is_refused_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
+    reading = Reading(open_source(tmp_path / "a.db"), agent="shell")
+    assert [type(item) for item in reading] == [Quarantined]
+    check_counts(reading)
+
+
+def test_a_database_on_standard_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.db").write_bytes(b"SQLite format 3\0" + bytes(100))
+    with (tmp_path / "a.db").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        (item,) = Reading(Source("stdin", None), agent="shell")
+    assert isinstance(item, Quarantined)
+    assert item.reason == "sqlite"
+
+
+def test_a_source_that_cannot_be_read_is_one_refused_line(tmp_path: Path) -> None:
+    reading = Reading(Source("a", tmp_path / "none"), agent="shell")
+    (item,) = reading
+    assert isinstance(item, Quarantined)
+    assert (item.reason, reading.lines, reading.refused) == ("unreadable", 1, 1)

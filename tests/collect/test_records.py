@@ -1,4 +1,6 @@
 import contextlib
+import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +15,8 @@ from cortex_cli.collect.records import (
     parse_messages,
     parse_time,
     pick_agent,
+    pick_first,
+    render_calls,
     render_json,
     typed,
 )
@@ -87,6 +91,51 @@ def test_a_wrong_type_names_its_field() -> None:
     assert typed(None, int, "tokens") is None
     with pytest.raises(BadRecordError, match="tokens"):
         typed("many", int, "tokens")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 10**30, -(10**17)])
+def test_a_number_that_measures_nothing_is_refused(number: float) -> None:
+    with pytest.raises(BadRecordError, match="bad_number: cost"):
+        typed(number, type(number), "cost")
+
+
+def test_what_cannot_be_written_as_json_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, ["\ud800"], [object()]):
+        with pytest.raises(BadRecordError, match="not_json"):
+            render_json(value)
+
+
+def test_the_first_field_that_is_filled_is_picked() -> None:
+    assert pick_first({"a": None, "b": 0, "c": 1}, ("a", "b", "c")) == 0
+    assert pick_first({}, ("a",)) is None
+
+
+def test_arguments_of_calls_are_text_whatever_they_were() -> None:
+    told = [{"function": {"name": "f", "arguments": given}} for given in ({"b": 1, "a": 2}, '{"b":1}', None)]
+    found = [call["function"]["arguments"] for call in json.loads(render_calls(told, "calls"))]
+    assert found == ['{"a":2,"b":1}', '{"b":1}', "{}"]
+    assert (
+        render_calls([{"type": "custom", "custom": {"name": "g"}}], "calls")
+        == '[{"custom":{"name":"g"},"type":"custom"}]'
+    )
+    assert render_calls(None, "calls") == render_calls([], "calls") == ""
+
+
+def test_a_refusal_is_what_was_said() -> None:
+    (plain,) = parse_messages([{"role": "assistant", "content": None, "refusal": "I cannot."}])
+    (parted,) = parse_messages([{"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}]}])
+    assert plain == parted == Message("assistant", "I cannot.")
+
+
+def test_an_answer_of_a_tool_is_named_after_its_call() -> None:
+    call = {"id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    asked = {"role": "assistant", "tool_calls": [call]}
+    told = [{"role": "tool", "tool_call_id": name, "content": "1"} for name in ("c1", "c2", ["c1"])]
+    named = {**told[0], "name": "mine"}
+    assert [message.name for message in parse_messages([asked, *told, named])[1:]] == ["f", "", "", "mine"]
 
 
 def test_the_id_is_that_of_the_content_not_of_the_place() -> None:

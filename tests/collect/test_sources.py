@@ -1,69 +1,22 @@
-import gzip
-import io
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from cortex_cli.collect import sources
-from cortex_cli.collect.sources import Source, expand_sources, open_source, read_lines
+from cortex_cli.collect.sources import Source, expand_sources, open_source, stamp_source
 from cortex_cli.domain.digests import digest_bytes
 from cortex_cli.domain.errors import UsageError
 
 
-def lines_of(path: Path) -> list[tuple[int, bytes, str]]:
-    return [(line.number, line.data, line.fault) for line in read_lines(open_source(path))]
+def names(*given: object) -> list[str]:
+    return [source.name for source in expand_sources([str(name) for name in given])]
 
 
-def test_lines_are_numbered_from_one_and_blank_ones_skipped(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"one\n\n  \nfour")
-    assert lines_of(tmp_path / "a") == [(1, b"one\n", ""), (4, b"four", "")]
-
-
-def test_gzip_is_recognised_from_its_content_not_its_name(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(gzip.compress(b"one\ntwo\n"))
-    (tmp_path / "b.gz").write_bytes(b"plain\n")
-    assert [data for _, data, _ in lines_of(tmp_path / "a.jsonl")] == [b"one\n", b"two\n"]
-    assert [data for _, data, _ in lines_of(tmp_path / "b.gz")] == [b"plain\n"]
-
-
-def test_two_gzip_members_are_one_file(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(gzip.compress(b"one\n") + gzip.compress(b"two\n"))
-    assert [data for _, data, _ in lines_of(tmp_path / "a")] == [b"one\n", b"two\n"]
-
-
-def test_a_truncated_gzip_gives_its_lines_and_then_the_fault(tmp_path: Path) -> None:
-    whole = gzip.compress(b"".join(os.urandom(40).hex().encode() + b"\n" for _ in range(200)))
-    (tmp_path / "a").write_bytes(whole[: len(whole) * 3 // 4])
-    found = lines_of(tmp_path / "a")
-    assert len(found) > 50
-    assert found[-1][2] == "damaged_gzip"
-    assert not any(fault for _, _, fault in found[:-1])
-
-
-def test_a_corrupt_gzip_names_the_fault(tmp_path: Path) -> None:
-    whole = bytearray(gzip.compress(b"one\ntwo\n" * 100))
-    whole[-6] ^= 0xFF
-    (tmp_path / "a").write_bytes(whole)
-    assert lines_of(tmp_path / "a")[-1][2] == "damaged_gzip"
-
-
-def test_a_line_longer_than_the_limit_is_refused_and_the_next_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sources, "MAX_LINE", 10)
-    (tmp_path / "a").write_bytes(b"x" * 35 + b"\nnext\n" + b"y" * 11 + b"\n" + b"z" * 9 + b"\n")
-    assert lines_of(tmp_path / "a") == [
-        (1, b"", "line_too_long"),
-        (2, b"next\n", ""),
-        (3, b"", "line_too_long"),
-        (4, b"z" * 9 + b"\n", ""),
-    ]
-
-
-def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"")
-    assert lines_of(tmp_path / "a") == []
+def write(folder: Path, *files: str) -> None:
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"{}\n")
 
 
 def test_a_source_has_its_own_name_and_the_digest_of_its_file(tmp_path: Path) -> None:
@@ -71,37 +24,117 @@ def test_a_source_has_its_own_name_and_the_digest_of_its_file(tmp_path: Path) ->
     assert open_source(tmp_path / "a.jsonl") == Source("a.jsonl", tmp_path / "a.jsonl", digest_bytes(b"one\n"))
 
 
+def test_the_digest_is_that_of_the_bytes_that_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"one\ntwo\nthree\n")
+    assert stamp_source(Source("a.jsonl", path, start=4, end=8)).digest == digest_bytes(b"two\n")
+    assert stamp_source(Source("a.jsonl", path, end=4)).digest == digest_bytes(b"one\n")
+
+
+def test_what_is_no_regular_file_has_no_digest(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for source in (Source("stdin", None), Source("pipe", tmp_path / "pipe"), Source("gone", tmp_path / "gone")):
+        assert stamp_source(source) == source
+
+
 def test_a_folder_stands_for_the_logs_below_it_sorted(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    for name in ("b/z.jsonl", "b/a.jsonl.gz", "c.json", "notes.txt", "a.ndjson"):
-        (tmp_path / name).write_bytes(b"{}\n")
+    write(tmp_path, "b/z.jsonl", "b/a.jsonl.gz", "c.json", "notes.txt", "a.ndjson")
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
-    names = [source.name for source in expand_sources([str(tmp_path)])]
-    assert names == ["a.ndjson", "a.jsonl.gz", "z.jsonl", "c.json"]
+    assert names(tmp_path) == ["a.ndjson", "a.jsonl.gz", "z.jsonl", "c.json"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.jsonl",
+        "a.ndjson",
+        "a.json",
+        "a.JSONL",
+        "a.jsonl.zst",
+        "a.json.gz",
+        "logs.db",
+        "traces.sqlite",
+        "traces.sqlite3",
+        "a.jsonl.1",
+        "a.jsonl.12.gz",
+        "a.jsonl-20260102",
+        "a.jsonl.20260102.zst",
+    ],
+)
+def test_a_folder_gives_logs_packed_and_rotated_ones_and_databases(tmp_path: Path, name: str) -> None:
+    write(tmp_path, name)
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ["a.log", "a.txt", "logs.db-wal", "a.jsonl.tmp", "a.py", "jsonl", "a.jsonl.gz.part"])
+def test_a_folder_gives_nothing_else(tmp_path: Path, name: str) -> None:
+    write(tmp_path, name)
+    assert names(tmp_path) == []
+
+
+def test_our_own_folder_and_that_of_git_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, ".cortex/journal.db", ".git/a.json", ".claude/a.jsonl")
+    assert names(tmp_path) == ["a.jsonl"]
 
 
 def test_a_named_file_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
-    (tmp_path / "log.txt").write_bytes(b"{}\n")
-    assert [source.name for source in expand_sources([str(tmp_path / "log.txt")])] == ["log.txt"]
+    write(tmp_path, "log.txt")
+    assert names(tmp_path / "log.txt") == ["log.txt"]
+
+
+def test_a_pattern_stands_for_what_it_matches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "a.jsonl", "x/b.jsonl", "x/y/c.jsonl", "x/y/c.txt")
+    monkeypatch.chdir(tmp_path)
+    assert names("**/*.jsonl") == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    assert names(tmp_path / "x" / "**") == ["b.jsonl", "c.jsonl", "c.txt"]
+    assert names("[ab].jsonl") == ["a.jsonl"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    write(tmp_path, "a[1].jsonl", "a1.jsonl")
+    assert names(tmp_path / "a[1].jsonl") == ["a[1].jsonl"]
+
+
+def test_a_pattern_that_matches_nothing_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="matches nothing"):
+        names(tmp_path / "*.jsonl")
+
+
+def test_a_file_that_is_meant_twice_is_there_once(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl")
+    (tmp_path / "b.jsonl").symlink_to(tmp_path / "a.jsonl")
+    assert names(tmp_path / "a.jsonl", tmp_path, tmp_path / "b.jsonl", "-", "-") == ["a.jsonl", "stdin"]
 
 
 def test_a_missing_source_is_a_usage_error_before_anything_is_read(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    write(tmp_path, "a.jsonl")
     with pytest.raises(UsageError, match="does not exist"):
-        expand_sources([str(tmp_path / "a.jsonl"), str(tmp_path / "none.jsonl")])
+        names(tmp_path / "a.jsonl", tmp_path / "none.jsonl")
 
 
 def test_a_dangling_link_does_not_exist(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").symlink_to(tmp_path / "gone")
-    with pytest.raises(UsageError, match="does not exist"):
-        expand_sources([str(tmp_path / "a.jsonl")])
+    (tmp_path / "b.jsonl").symlink_to(tmp_path / "b.jsonl")
+    for name in ("a.jsonl", "b.jsonl"):
+        with pytest.raises(UsageError, match="does not exist"):
+            names(tmp_path / name)
+    assert names(tmp_path) == []
 
 
-def test_standard_input_is_read_plain_or_packed_and_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    for data in (b"one\ntwo\n", gzip.compress(b"one\ntwo\n")):
-        stdin = io.TextIOWrapper(io.BytesIO(data))
-        monkeypatch.setattr("sys.stdin", stdin)
-        (source,) = expand_sources(["-"])
-        assert [line.data for line in read_lines(source)] == [b"one\n", b"two\n"]
-        assert source == Source("stdin", None, "")
-        assert not stdin.closed
+def test_what_is_no_file_can_be_named_but_is_not_taken_from_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert names(tmp_path) == []
+    assert names(tmp_path / "pipe.jsonl") == ["pipe.jsonl"]
+
+
+def test_a_source_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").mkdir()
+    with pytest.raises(UsageError, match="cannot be read"):
+        open_source(tmp_path / "a.jsonl")
+
+
+def test_a_folder_that_goes_away_meanwhile_gives_what_is_left(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl", "x/b.jsonl")
+    found = expand_sources([str(tmp_path)])
+    shutil.rmtree(tmp_path / "x")
+    assert [stamp_source(source).digest != "" for source in found] == [True, False]

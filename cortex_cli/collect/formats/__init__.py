@@ -4,4 +4,33 @@ In: decoded JSON objects with their place. Out: interactions and feedback, or a 
 A format never reads files and never guesses what is missing.
 """
 
-__all__ = ["cortex", "nl2bash", "openai_chat", "outcomes"]
+__all__ = [
+    "alpaca",
+    "claude_code",
+    "claude_code_lines",
+    "codex",
+    "cortex",
+    "langfuse",
+    "langfuse_rows",
+    "langfuse_scores",
+    "litellm",
+    "llm",
+    "llm_tables",
+    "mlflow",
+    "mlflow_assessments",
+    "mlflow_spans",
+    "nl2bash",
+    "openai_batch",
+    "openai_chat",
+    "openai_responses",
+    "openinference",
+    "otel",
+    "outcomes",
+    "preference",
+    "routing",
+    "sharegpt",
+    "tensorzero",
+    "tensorzero_feedback",
+    "tensorzero_rows",
+    "trl",
+]
