@@ -5,12 +5,23 @@ from typing import NamedTuple
 
 import msgspec
 
-from cortex_cli.domain.errors import IntegrityError, UsageError
+from cortex_cli.domain.errors import ConflictError, IntegrityError, UsageError
 from cortex_cli.domain.examples import Example
 from cortex_cli.domain.manifests import DatasetVersion, dataset_digest
 from cortex_cli.store.objects import ObjectStore
 
-__all__ = ["Comparison", "compare_versions", "read_examples", "verify_version"]
+__all__ = [
+    "SEALED",
+    "Comparison",
+    "check_content",
+    "compare_versions",
+    "read_examples",
+    "read_sealed",
+    "verify_version",
+]
+
+# The part that nothing may learn from.
+SEALED = "test"
 
 _DECODER = msgspec.json.Decoder(Example)
 
@@ -25,20 +36,45 @@ class Comparison(NamedTuple):
 
 
 def read_examples(store: ObjectStore, version: DatasetVersion, part: str) -> Iterator[Example]:
-    """Yield the examples of *part*, or of all parts by name when it is '', which is the order of the lineage.
+    """Yield the examples of *part*, or of all parts but the sealed one when it is ''.
 
-    Raises `IntegrityError` for content that is missing or corrupt, the latter at the end of a part.
+    The test part is sealed: whoever trains, explains or exports reads here, and never sees it. Raises `UsageError`
+    for it and for a part that does not exist, `IntegrityError` for content that is missing or corrupt, the latter at
+    the end of a part.
     """
-    for name in [part] if part else sorted(version.parts):
-        if name not in version.parts:
-            known = ", ".join(version.parts)
-            raise UsageError(f"dataset '{version.name}' has no part '{name}'; it has {known}", hint="cortex dataset ls")
-        for line in store.open_lines(version.parts[name].digest):
-            yield _decode(line, version)
+    if part == SEALED:
+        raise UsageError(
+            f"the part '{SEALED}' of dataset '{version.name}' is sealed: it is for evaluation only, nothing may learn from it",
+            hint=f"cortex evaluate VARIANT --suite {version.name}:{SEALED}",
+            state="nothing was read",
+        )
+    names = [part] if part else [name for name in sorted(version.parts) if name != SEALED]
+    return (example for name in names for example in _read_part(store, version, name))
+
+
+def read_sealed(store: ObjectStore, version: DatasetVersion) -> Iterator[Example]:
+    """Yield the examples of the sealed test part, for evaluation and for nothing else; raises as `read_examples`."""
+    return _read_part(store, version, SEALED)
+
+
+def check_content(version: DatasetVersion) -> None:
+    """Raise `ConflictError` when *version* is revoked: its content went with what was forgotten."""
+    if version.state == "revoked":
+        why = f": {version.reason}" if version.reason else ""
+        raise ConflictError(
+            f"dataset '{version.name}/{version.version}' is revoked, its content was forgotten{why}",
+            hint=f"cortex curate {version.recipe}".strip(),
+            state="nothing was changed",
+        )
 
 
 def verify_version(store: ObjectStore, version: DatasetVersion) -> list[str]:
-    """List what does not match between *version* and the store; empty when all is whole."""
+    """List what does not match between *version* and the store; empty when all is whole.
+
+    Of a revoked version nothing is left but its manifest, and that is as it should be.
+    """
+    if version.state == "revoked":
+        return []
     faults = [fault for name in sorted(version.parts) for fault in _part_faults(store, version, name)]
     if not store.verify(version.lineage.digest):
         faults.append(f"lineage: object '{version.lineage.digest}' is missing or corrupt")
@@ -60,7 +96,16 @@ def compare_versions(store: ObjectStore, old: DatasetVersion, new: DatasetVersio
 
 
 def _places(store: ObjectStore, version: DatasetVersion) -> dict[str, str]:
-    return {example.id: part for part in version.parts for example in read_examples(store, version, part)}
+    return {example.id: part for part in version.parts for example in _read_part(store, version, part)}
+
+
+def _read_part(store: ObjectStore, version: DatasetVersion, name: str) -> Iterator[Example]:
+    if name not in version.parts:
+        known = ", ".join(sorted(version.parts))
+        raise UsageError(f"dataset '{version.name}' has no part '{name}'; it has {known}", hint="cortex dataset ls")
+    check_content(version)
+    for line in store.open_lines(version.parts[name].digest):
+        yield _decode(line, version)
 
 
 def _part_faults(store: ObjectStore, version: DatasetVersion, name: str) -> Iterator[str]:
@@ -69,7 +114,7 @@ def _part_faults(store: ObjectStore, version: DatasetVersion, name: str) -> Iter
         yield f"{name}: object '{part.digest}' is missing or not {part.size} bytes long"
         return
     try:
-        rows = sum(1 for _ in read_examples(store, version, name))
+        rows = sum(1 for _ in _read_part(store, version, name))
     except IntegrityError as error:
         yield f"{name}: {error.message}"
         return

@@ -15,6 +15,7 @@ __all__ = [
     "ipw",
     "paired",
     "power",
+    "shares",
     "simulation",
     "srm",
     "wealth",

@@ -1,10 +1,7 @@
-from collections import Counter
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_cli.curate.normal import exact_key, fold_answer, fold_prompt, pick_part
-from cortex_cli.curate.spec import Split
+from cortex_cli.curate.normal import exact_key, fold_answer, fold_prompt, hash64, last_turn, normalise, salted
 from cortex_cli.domain.interactions import Message
 
 
@@ -36,26 +33,42 @@ def test_a_key_tells_prompt_from_answer() -> None:
     assert exact_key("a", "b") == exact_key("a", "b")
 
 
-def test_parts_get_their_shares() -> None:
-    counts = Counter(pick_part("salt", f"prompt {number}", Split(0.8, 0.1, 0.1)) for number in range(20_000))
-    assert abs(counts["train"] / 20_000 - 0.8) < 0.01
-    assert abs(counts["valid"] / 20_000 - 0.1) < 0.01
-    assert abs(counts["test"] / 20_000 - 0.1) < 0.01
+def test_calls_of_tools_are_part_of_what_was_said() -> None:
+    def called(calls: str) -> str:
+        return fold_prompt((Message("user", "go"), Message("assistant", "", tool_calls=calls)))
+
+    assert called('[{"name": "a"}]') != called('[{"name": "b"}]')
 
 
-def test_another_salt_is_another_split() -> None:
-    def parts(salt: str) -> list[str]:
-        return [pick_part(salt, f"prompt {number}", Split(0.5, 0.5, 0.0)) for number in range(100)]
-
-    assert parts("a") == parts("a")
-    assert parts("a") != parts("b")
+def test_tokens_are_words_in_lower_case_and_nothing_else() -> None:
+    assert normalise("Find  *.TXT files,\tin /usr_local!") == "find txt files in usr_local"
+    assert normalise("Ärger – ÜBER ﬁne") == "ärger über fine"  # noqa: RUF001 - a dash that is no hyphen is the case
+    assert normalise("?! ...") == ""
 
 
-@given(st.text(), st.text())
-def test_a_part_without_a_share_gets_nothing(salt: str, text: str) -> None:
-    assert pick_part(salt, text, Split(1.0, 0.0, 0.0)) == "train"
-    assert pick_part(salt, text, Split(0.8, 0.2, 0.0)) != "test"
-    assert pick_part(salt, text, Split(0.0, 0.0, 1.0)) == "test"
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_the_fast_path_of_ascii_gives_what_the_other_gives(text: str) -> None:
+    assert normalise(text) == normalise(f"{text} é").removesuffix("é").strip()
+
+
+@given(st.text())
+def test_tokens_stand_one_space_apart(text: str) -> None:
+    found = normalise(text)
+    assert found.split(" ") == found.split() or not found
+
+
+def test_the_last_turn_is_what_the_user_asked_and_the_rest_its_context() -> None:
+    talk = (Message("system", "S"), Message("user", "A"), Message("assistant", "B"), Message("user", "C"))
+    assert last_turn(talk) == ("C", "user a\nassistant b")
+    assert last_turn(talk[:2]) == ("A", "")
+    assert last_turn((Message("assistant", "B"),)) == ("", "assistant b")
+    assert last_turn((*talk, Message("tool", "result")))[1].endswith("tool result")
+
+
+def test_places_in_the_split_depend_on_salt_and_text_alone() -> None:
+    assert salted("cortex", "user list") == 0x65A67438220C002A
+    assert salted("a", "list") != salted("b", "list")
+    assert hash64("list") == 0x771F620B37B46443
 
 
 @given(st.text(), st.text())

@@ -5,7 +5,8 @@ import pytest
 
 from cortex_cli.curate.engine import Records, curate
 from cortex_cli.curate.spec import CurateSpec, Split
-from cortex_cli.curate.versions import Comparison, compare_versions, read_examples, verify_version
+from cortex_cli.curate.versions import Comparison, compare_versions, read_examples, read_sealed, verify_version
+from cortex_cli.domain.digests import canonical_json
 from cortex_cli.domain.errors import IntegrityError, UsageError
 from cortex_cli.domain.interactions import Interaction, Message
 from cortex_cli.domain.manifests import DatasetVersion, Part
@@ -23,13 +24,15 @@ def version_of(store: ObjectStore, numbers: range, split: Split = EVEN) -> Datas
     interactions = [
         (
             number,
-            Interaction(
-                id=f"i-{number}",
-                agent="shell",
-                time="",
-                messages=(Message("user", f"request {number}"),),
-                output="x",
-                outcome="success",
+            canonical_json(
+                Interaction(
+                    id=f"i-{number}",
+                    agent="shell",
+                    time="",
+                    messages=(Message("user", f"request {number}"),),
+                    output="x",
+                    outcome="success",
+                )
             ),
         )
         for number in numbers
@@ -39,9 +42,28 @@ def version_of(store: ObjectStore, numbers: range, split: Split = EVEN) -> Datas
 
 def test_one_part_or_all_can_be_read(store: ObjectStore) -> None:
     version = version_of(store, range(40))
-    rows = {name: len(list(read_examples(store, version, name))) for name in version.parts}
-    assert rows == {name: part.rows for name, part in version.parts.items()}
-    assert len(list(read_examples(store, version, ""))) == 40
+    rows = {name: len(list(read_examples(store, version, name))) for name in ("train", "valid")}
+    assert rows == {name: version.parts[name].rows for name in rows}
+    assert len(list(read_examples(store, version, ""))) == sum(rows.values())
+    assert len(list(read_sealed(store, version))) == 40 - sum(rows.values())
+
+
+def test_the_test_part_is_sealed_for_all_but_evaluation(store: ObjectStore) -> None:
+    version = version_of(store, range(40))
+    with pytest.raises(UsageError, match="sealed: it is for evaluation only") as caught:
+        read_examples(store, version, "test")
+    assert caught.value.hint == "cortex evaluate VARIANT --suite shell:test"
+    sealed = {example.id for example in read_sealed(store, version)}
+    assert sealed
+    assert sealed.isdisjoint(example.id for example in read_examples(store, version, ""))
+    assert sealed.isdisjoint(example.id for example in read_examples(store, version, "train"))
+
+
+def test_a_version_without_a_test_part_has_nothing_sealed(store: ObjectStore) -> None:
+    version = version_of(store, range(20), Split(0.8, 0.2, 0.0))
+    assert len(list(read_examples(store, version, ""))) == 20
+    with pytest.raises(UsageError, match="no part 'test'; it has train, valid"):
+        list(read_sealed(store, version))
 
 
 def test_an_unknown_part_names_those_there_are(store: ObjectStore) -> None:
