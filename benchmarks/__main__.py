@@ -18,6 +18,8 @@ from benchmarks.measure import render_table
 FOLDER = Path(__file__).resolve().parent
 # Parts that the benchmarks share; every other script in the folder is one.
 SHARED = ("__main__", "measure")
+# Benchmarks that are run together under one name, and not twice when all are run.
+PARTS = {"collect-curate": ("collect", "curate", "duplicates", "privacy")}
 
 
 def main(names: list[str]) -> int:
@@ -27,7 +29,9 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"error: no benchmark {', '.join(map(repr, unknown))}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
-    return max([run_benchmark(name, known[name]) for name in names or known], default=0)
+    parts = {part for several in PARTS.values() for part in several}
+    chosen = names or [name for name in known if name not in parts]
+    return max([run_benchmark(name, known[name]) for name in chosen], default=0)
 
 
 def run_benchmark(name: str, path: Path) -> int:

@@ -37,10 +37,10 @@ _cortex() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case "$verb:$word" in
-            *:-C | *:--workspace | "demo:--dir" | "demo:--nights" | "init:--name" | "init:--agent" | "init:--model" | "init:--judge" | "collect:--format" | "collect:--agent" | "collect:--wait" | "evaluate:--suite" | "evaluate:--recipe" | "serve:--host" | "serve:--port" | "serve:--workers" | "ab start:--challenger" | "ab start:--mode" | "ab start:--split" | "ab start:--policy" | "ab replay:--log" | "ab replay:--policy" | "ab replay:--champion" | "ab replay:--challenger" | "ab replay:--runs" | "ab replay:--mode" | "ab replay:--split" | "ab replay:--seed" | "ab replay:--max-tasks" | "ab power:--base" | "ab power:--effect" | "ab power:--policy" | "ab power:--alike" | "ab power:--per-day" | "ab power:--runs" | "ab power:--seed" | "ab stop:--wait" | "cycle:--deadline" | "schedule:--format" | "schedule:--source" | "feedback:--thumbs" | "feedback:--score" | "feedback:--scale" | "feedback:--comment" | "feedback:--demonstration" | "feedback:--wait" | "dataset show:--examples" | "dataset show:--part" | "dataset export:--format" | "dataset export:--part" | "dataset export:-o" | "dataset export:--output" | "prompt render:--set" | "prompt optimize:--dataset" | "prompt optimize:--budget" | "forget:--interaction" | "forget:--user" | "forget:--older-than" | "promote:--experiment" | "promote:--expect" | "promote:--wait" | "rollback:--to" | "rollback:--wait" | "log:-n" | "log:--limit" | "explain:--failures" | "explain:--adapter" | "explain:--since" | "fsck:--wait" | "gc:--grace" | "gc:--wait")
+            *:-C | *:--workspace | "demo:--dir" | "demo:--nights" | "init:--name" | "init:--agent" | "init:--model" | "init:--judge" | "collect:--format" | "collect:--agent" | "collect:--interval" | "collect:--host" | "collect:--port" | "collect:--hold" | "collect:--wait" | "evaluate:--suite" | "evaluate:--recipe" | "serve:--host" | "serve:--port" | "serve:--workers" | "ab start:--challenger" | "ab start:--mode" | "ab start:--split" | "ab start:--policy" | "ab replay:--log" | "ab replay:--policy" | "ab replay:--champion" | "ab replay:--challenger" | "ab replay:--runs" | "ab replay:--mode" | "ab replay:--split" | "ab replay:--seed" | "ab replay:--max-tasks" | "ab power:--base" | "ab power:--effect" | "ab power:--policy" | "ab power:--alike" | "ab power:--per-day" | "ab power:--runs" | "ab power:--seed" | "ab stop:--wait" | "cycle:--deadline" | "schedule:--format" | "schedule:--source" | "feedback:--thumbs" | "feedback:--score" | "feedback:--scale" | "feedback:--comment" | "feedback:--demonstration" | "feedback:--wait" | "review:-n" | "review:--limit" | "review:--wait" | "dataset show:--examples" | "dataset show:--part" | "dataset audit:--burst" | "dataset audit:--window" | "dataset card:-o" | "dataset card:--output" | "dataset card:--licence" | "dataset export:--format" | "dataset export:--part" | "dataset export:-o" | "dataset export:--output" | "dataset quarantine:--reason" | "dataset quarantine:--wait" | "prompt render:--set" | "prompt optimize:--dataset" | "prompt optimize:--budget" | "forget:--interaction" | "forget:--episode" | "forget:--user" | "forget:--agent" | "forget:--older-than" | "forget:--before" | "forget:--reason" | "forget:--wait" | "promote:--experiment" | "promote:--expect" | "promote:--wait" | "rollback:--to" | "rollback:--wait" | "log:-n" | "log:--limit" | "explain:--failures" | "explain:--adapter" | "explain:--since" | "fsck:--wait" | "gc:--grace" | "gc:--wait")
                 ((i++)) ;;
             *:-*) ;;
-            ":demo" | ":init" | ":status" | ":doctor" | ":collect" | ":curate" | ":train" | ":evaluate" | ":serve" | ":ab" | "ab:start" | "ab:status" | "ab:replay" | "ab:power" | "ab:stop" | ":cycle" | ":schedule" | ":feedback" | ":dataset" | "dataset:ls" | "dataset:show" | "dataset:diff" | "dataset:export" | "dataset:verify" | ":recipe" | "recipe:ls" | "recipe:show" | "recipe:validate" | "recipe:cp" | ":prompt" | "prompt:ls" | "prompt:show" | "prompt:diff" | "prompt:render" | "prompt:optimize" | ":forget" | ":promote" | ":rollback" | ":log" | ":diff" | ":verify" | ":explain" | ":why" | ":tui" | ":fsck" | ":gc" | ":config" | "config:show" | ":completion") verb="${verb:+$verb }$word" ;;
+            ":demo" | ":init" | ":status" | ":doctor" | ":collect" | ":curate" | ":train" | ":evaluate" | ":serve" | ":ab" | "ab:start" | "ab:status" | "ab:replay" | "ab:power" | "ab:stop" | ":cycle" | ":schedule" | ":feedback" | ":review" | ":dataset" | "dataset:ls" | "dataset:show" | "dataset:diff" | "dataset:audit" | "dataset:card" | "dataset:export" | "dataset:verify" | "dataset:quarantine" | ":recipe" | "recipe:ls" | "recipe:show" | "recipe:validate" | "recipe:cp" | ":prompt" | "prompt:ls" | "prompt:show" | "prompt:diff" | "prompt:render" | "prompt:optimize" | ":forget" | ":promote" | ":rollback" | ":log" | ":diff" | ":verify" | ":explain" | ":why" | ":tui" | ":fsck" | ":gc" | ":config" | "config:show" | ":completion") verb="${verb:+$verb }$word" ;;
             *) ((places++)) ;;
         esac
     done
@@ -54,6 +54,10 @@ _cortex() {
         "init:--judge") _cortex_fill ; return ;;
         "collect:--format") _cortex_fill ; return ;;
         "collect:--agent") _cortex_fill agents; return ;;
+        "collect:--interval") _cortex_fill ; return ;;
+        "collect:--host") _cortex_fill ; return ;;
+        "collect:--port") _cortex_fill ; return ;;
+        "collect:--hold") _cortex_fill ; return ;;
         "collect:--wait") _cortex_fill ; return ;;
         "evaluate:--suite") _cortex_fill ; return ;;
         "evaluate:--recipe") _cortex_fill ; return ;;
@@ -90,18 +94,33 @@ _cortex() {
         "feedback:--comment") _cortex_fill ; return ;;
         "feedback:--demonstration") _cortex_fill ; return ;;
         "feedback:--wait") _cortex_fill ; return ;;
+        "review:-n") _cortex_fill ; return ;;
+        "review:--limit") _cortex_fill ; return ;;
+        "review:--wait") _cortex_fill ; return ;;
         "dataset show:--examples") _cortex_fill ; return ;;
         "dataset show:--part") _cortex_fill ; return ;;
+        "dataset audit:--burst") _cortex_fill ; return ;;
+        "dataset audit:--window") _cortex_fill ; return ;;
+        "dataset card:-o") _cortex_fill files; return ;;
+        "dataset card:--output") _cortex_fill files; return ;;
+        "dataset card:--licence") _cortex_fill ; return ;;
         "dataset export:--format") _cortex_fill ; return ;;
         "dataset export:--part") _cortex_fill ; return ;;
         "dataset export:-o") _cortex_fill files; return ;;
         "dataset export:--output") _cortex_fill files; return ;;
+        "dataset quarantine:--reason") _cortex_fill ; return ;;
+        "dataset quarantine:--wait") _cortex_fill ; return ;;
         "prompt render:--set") _cortex_fill ; return ;;
         "prompt optimize:--dataset") _cortex_fill ; return ;;
         "prompt optimize:--budget") _cortex_fill ; return ;;
         "forget:--interaction") _cortex_fill ; return ;;
+        "forget:--episode") _cortex_fill ; return ;;
         "forget:--user") _cortex_fill ; return ;;
+        "forget:--agent") _cortex_fill agents; return ;;
         "forget:--older-than") _cortex_fill ; return ;;
+        "forget:--before") _cortex_fill ; return ;;
+        "forget:--reason") _cortex_fill ; return ;;
+        "forget:--wait") _cortex_fill ; return ;;
         "promote:--experiment") _cortex_fill experiments; return ;;
         "promote:--expect") _cortex_fill variants; return ;;
         "promote:--wait") _cortex_fill ; return ;;
@@ -123,7 +142,7 @@ _cortex() {
             "init") _cortex_fill words --name --agent --model --judge --json --workspace --plain --quiet --debug --help ;;
             "status") _cortex_fill words --json --watch --workspace --plain --quiet --debug --help ;;
             "doctor") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
-            "collect") _cortex_fill words --format --agent --dry-run --watch --wait --json --workspace --plain --quiet --debug --help ;;
+            "collect") _cortex_fill words --format --agent --dry-run --watch --interval --host --port --hold --allow-remote --wait --json --workspace --plain --quiet --debug --help ;;
             "curate") _cortex_fill words --dry-run --json --workspace --plain --quiet --debug --help ;;
             "train") _cortex_fill words --dry-run --resume --fresh --json --workspace --plain --quiet --debug --help ;;
             "evaluate") _cortex_fill words --suite --recipe --exit-code --json --workspace --plain --quiet --debug --help ;;
@@ -137,12 +156,16 @@ _cortex() {
             "cycle") _cortex_fill words --deadline --dry-run --json --workspace --plain --quiet --debug --help ;;
             "schedule") _cortex_fill words --format --source --json --workspace --plain --quiet --debug --help ;;
             "feedback") _cortex_fill words --thumbs --score --scale --comment --demonstration --wait --json --workspace --plain --quiet --debug --help ;;
+            "review") _cortex_fill words --limit --list --wait --json --workspace --plain --quiet --debug --help ;;
             "dataset") _cortex_fill words --workspace --plain --quiet --debug --help ;;
             "dataset ls") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
             "dataset show") _cortex_fill words --examples --part --json --workspace --plain --quiet --debug --help ;;
             "dataset diff") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
+            "dataset audit") _cortex_fill words --burst --window --exit-code --json --workspace --plain --quiet --debug --help ;;
+            "dataset card") _cortex_fill words --output --licence --json --workspace --plain --quiet --debug --help ;;
             "dataset export") _cortex_fill words --format --part --output --json --workspace --plain --quiet --debug --help ;;
             "dataset verify") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
+            "dataset quarantine") _cortex_fill words --reason --release --wait --json --workspace --plain --quiet --debug --help ;;
             "recipe") _cortex_fill words --workspace --plain --quiet --debug --help ;;
             "recipe ls") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
             "recipe show") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
@@ -154,7 +177,7 @@ _cortex() {
             "prompt diff") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
             "prompt render") _cortex_fill words --set --json --workspace --plain --quiet --debug --help ;;
             "prompt optimize") _cortex_fill words --dataset --budget --dry-run --json --workspace --plain --quiet --debug --help ;;
-            "forget") _cortex_fill words --interaction --user --older-than --dry-run --yes --json --workspace --plain --quiet --debug --help ;;
+            "forget") _cortex_fill words --interaction --episode --user --agent --older-than --before --reason --resume --dry-run --yes --wait --json --workspace --plain --quiet --debug --help ;;
             "promote") _cortex_fill words --experiment --expect --wait --json --workspace --plain --quiet --debug --help ;;
             "rollback") _cortex_fill words --to --wait --json --workspace --plain --quiet --debug --help ;;
             "log") _cortex_fill words --limit --all --json --workspace --plain --quiet --debug --help ;;
@@ -172,7 +195,7 @@ _cortex() {
         return
     fi
     case "$verb:$places" in
-        ":0") _cortex_fill words demo init status doctor collect curate train evaluate serve ab cycle schedule feedback dataset recipe prompt forget promote rollback log diff verify explain why tui fsck gc config completion ;;
+        ":0") _cortex_fill words demo init status doctor collect curate train evaluate serve ab cycle schedule feedback review dataset recipe prompt forget promote rollback log diff verify explain why tui fsck gc config completion ;;
         "init:0") _cortex_fill folders ;;
         "collect:"*) _cortex_fill files ;;
         "curate:0") _cortex_fill recipes ;;
@@ -183,11 +206,15 @@ _cortex() {
         "ab status:0") _cortex_fill experiments ;;
         "ab stop:0") _cortex_fill experiments ;;
         "cycle:0") _cortex_fill recipes ;;
-        "dataset:0") _cortex_fill words ls show diff export verify ;;
+        "review:0") _cortex_fill agents ;;
+        "dataset:0") _cortex_fill words ls show diff audit card export verify quarantine ;;
         "dataset show:0") _cortex_fill datasets ;;
         "dataset diff:0") _cortex_fill datasets ;;
+        "dataset audit:0") _cortex_fill datasets ;;
+        "dataset card:0") _cortex_fill datasets ;;
         "dataset export:0") _cortex_fill datasets ;;
         "dataset verify:0") _cortex_fill datasets ;;
+        "dataset quarantine:0") _cortex_fill datasets ;;
         "recipe:0") _cortex_fill words ls show validate cp ;;
         "recipe show:0") _cortex_fill recipes ;;
         "recipe validate:"*) _cortex_fill recipes ;;

@@ -14,11 +14,13 @@ __all__ = [
     "errors",
     "framework",
     "help",
+    "keyboard",
     "options",
     "output",
     "overview",
     "pages",
     "progress",
     "session",
+    "signals",
     "suggest",
 ]

@@ -34,10 +34,11 @@ VERBS: dict[str, Entry] = {
     "cycle": Entry("later", "cycle", "Loop", "run the nightly loop unattended"),
     "schedule": Entry("schedule", "schedule", "Loop", "print crontab lines or systemd units"),
     "feedback": Entry("feedback", "feedback", "Data", "judge an interaction or an episode"),
-    "dataset": Entry("dataset", "VERBS", "Data", "list, show, compare, export and verify dataset versions"),
+    "review": Entry("review", "review", "Data", "judge the interactions that teach most, key by key"),
+    "dataset": Entry("dataset", "VERBS", "Data", "list, compare, audit, export and verify dataset versions"),
     "recipe": Entry("recipe", "VERBS", "Data", "list, show, check and copy recipes"),
     "prompt": Entry("prompt", "VERBS", "Data", "list, show, compare, render and optimise prompts"),
-    "forget": Entry("later", "forget", "Data", "remove content and mark what was learned from it"),
+    "forget": Entry("forget", "forget", "Data", "remove content and mark what was learned from it"),
     "promote": Entry("promote", "promote", "Registry", "make a variant the champion of an agent"),
     "rollback": Entry("rollback", "rollback", "Registry", "go back to an earlier champion"),
     "log": Entry("log", "log", "Registry", "show who changed what, when, and on which evidence"),
@@ -55,9 +56,7 @@ VERBS: dict[str, Entry] = {
 # Verbs, and options of verbs, whose capability is still to come; docs/features.md lists the same.
 NOT_BUILT: tuple[str, ...] = (
     "ab start",
-    "collect --watch",
     "cycle",
-    "forget",
     "prompt optimize",
     "serve",
     "status --watch",

@@ -1,33 +1,49 @@
 """What `cortex status` says: the live state of every agent, read at one commit."""
 
-import tomllib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from cortex_cli.domain.manifests import Agent, DatasetVersion, Experiment, Variant
+from cortex_cli.domain.manifests import Agent, DatasetVersion, Experiment
+from cortex_cli.pipeline.readiness import Ground, Readiness, read_readiness
 
 if TYPE_CHECKING:
+    from cortex_cli.pipeline.place import Place
     from cortex_cli.registry.history import Event
-    from cortex_cli.registry.repository import Registry
     from cortex_cli.registry.snapshot import Snapshot
+    from cortex_cli.store.journal import Journal
+    from cortex_cli.store.workspace import Workspace
 
-__all__ = ["AgentView", "DataView", "ExperimentView", "LastCommit", "Overview", "VariantView", "read_overview"]
+__all__ = [
+    "AgentView",
+    "DataView",
+    "ExperimentView",
+    "JournalView",
+    "LastCommit",
+    "Overview",
+    "VariantView",
+    "VolumeView",
+    "read_overview",
+]
 
 # An agent whose last event lies further back is shown without one: status must not read a whole history.
 _LOOK_BACK = 500
 
 
 class VariantView(msgspec.Struct, frozen=True, kw_only=True):
-    """A variant as it answers: its model, adapter and prompt, and its share of traffic."""
+    """A variant as it answers: its model, adapter and prompt, and its share of traffic.
+
+    *revoked* says that its adapter learned from what was forgotten since.
+    """
 
     id: str
     model: str
     adapter: str
     prompt: str
     share: float
+    revoked: bool = False
 
 
 class ExperimentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +63,7 @@ class DataView(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     examples: int
     needed: int
+    state: str = "live"
 
 
 class LastCommit(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +73,20 @@ class LastCommit(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     subject: str
     author: str
+
+
+class VolumeView(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the journal holds of one agent: *interactions*, and what a thousand of them take."""
+
+    interactions: int
+    bytes_per_1000: int
+
+
+class JournalView(msgspec.Struct, frozen=True, kw_only=True):
+    """How large the journal is on disk, in bytes, and what of each agent is in it."""
+
+    bytes: int = 0
+    agents: dict[str, VolumeView] = {}
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,55 +100,77 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     challengers: tuple[VariantView, ...]
     experiment: ExperimentView | None
     datasets: tuple[DataView, ...]
+    readiness: tuple[Readiness, ...]
     last: LastCommit | None
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that status shows, all of it at *commit*."""
+    """Everything that status shows, all of it at *commit*; the journal as it is now."""
 
     workspace: str
     commit: str
     agents: tuple[AgentView, ...]
     last: LastCommit | None
+    journal: JournalView
 
 
-def read_overview(registry: "Registry") -> Overview:
-    """Read the state of *registry* at its head; raise what reading a broken manifest raises."""
+def read_overview(place: "Place", *, today: date) -> Overview:
+    """Read the state of *place* at its head; raise what reading a broken manifest raises."""
     from cortex_cli.registry.history import read_log
+    from cortex_cli.store.journal import Journal
 
-    root = registry.workspace.root
-    with registry.snapshot() as snapshot:
+    registry, root = place.registry, place.workspace.root
+    with registry.snapshot() as snapshot, Journal(place.workspace.journal_path) as journal:
         agents = snapshot.agents()
-        last = _last_events((agent.agent for agent in agents), read_log(registry, limit=_LOOK_BACK))
+        recent = _read_recent({agent.agent for agent in agents}, snapshot, read_log(registry, limit=_LOOK_BACK))
         newest = [snapshot.dataset(*version) for version in dict(snapshot.versions()).items()]
-        needed = _needed_examples(root / "recipes") if newest else {}
-        data = {agent.agent: tuple(_data_views(newest, agent.agent, needed)) for agent in agents}
-        views = tuple(_agent_view(snapshot, agent, data[agent.agent], last.get(agent.agent)) for agent in agents)
-    return Overview(workspace=str(root), commit=snapshot.commit, agents=views, last=last.get(""))
+        ready = read_readiness(Ground(snapshot, journal, place.objects, recent.trained, today), root / "recipes")
+        views = tuple(_agent_view(snapshot, agent, newest, ready, recent) for agent in agents)
+        volume = _journal_view(place.workspace, journal)
+    last = recent.last.get("")
+    return Overview(workspace=str(root), commit=snapshot.commit, agents=views, last=last, journal=volume)
+
+
+def _journal_view(workspace: "Workspace", journal: "Journal") -> JournalView:
+    files = [path for path in workspace.private.glob("journal.db*") if path.is_file()]
+    agents = {
+        agent: VolumeView(interactions=volume.rows, bytes_per_1000=round(1000 * volume.bytes / max(1, volume.rows)))
+        for agent, volume in journal.volumes().items()
+    }
+    return JournalView(bytes=sum(path.stat().st_size for path in files), agents=agents)
 
 
 def _agent_view(
-    snapshot: "Snapshot", agent: Agent, datasets: tuple[DataView, ...], last: LastCommit | None
+    snapshot: "Snapshot", agent: Agent, newest: list[DatasetVersion], ready: list[Readiness], recent: "_Recent"
 ) -> AgentView:
+    needed: dict[str, int] = {}
+    for each in ready:
+        name = each.dataset.partition("/")[0]
+        needed[name] = max(each.data_collection.min_required, needed.get(name, 0))
     left = 1.0 - sum(agent.split.values())
     return AgentView(
         agent=agent.agent,
         summary=agent.summary,
         generation=agent.generation,
-        champion=_variant_view(snapshot.variant(agent.champion), left) if agent.champion else None,
+        champion=_variant_view(snapshot, agent.champion, left) if agent.champion else None,
         previous=agent.previous,
-        challengers=tuple(
-            _variant_view(snapshot.variant(each), agent.split.get(each, 0.0)) for each in agent.challengers
-        ),
+        challengers=tuple(_variant_view(snapshot, each, agent.split.get(each, 0.0)) for each in agent.challengers),
         experiment=_experiment_view(snapshot.experiment(agent.experiment)) if agent.experiment else None,
-        datasets=datasets,
-        last=last,
+        datasets=tuple(_data_views(newest, agent.agent, needed)),
+        readiness=tuple(each for each in ready if each.agent == agent.agent),
+        last=recent.last.get(agent.agent),
     )
 
 
-def _variant_view(variant: Variant, share: float) -> VariantView:
+def _variant_view(snapshot: "Snapshot", name: str, share: float) -> VariantView:
+    variant = snapshot.variant(name)
     return VariantView(
-        id=variant.id, model=variant.model, adapter=variant.adapter, prompt=variant.prompt, share=round(share, 6)
+        id=variant.id,
+        model=variant.model,
+        adapter=variant.adapter,
+        prompt=variant.prompt,
+        share=round(share, 6),
+        revoked=bool(variant.adapter) and snapshot.adapter(variant.adapter).state == "revoked",
     )
 
 
@@ -142,32 +195,37 @@ def _data_views(newest: Iterable[DatasetVersion], agent: str, needed: Mapping[st
             version=version.version,
             examples=part.rows if part else 0,
             needed=needed.get(version.name, 0),
+            state=version.state,
         )
 
 
-def _needed_examples(folder: Path) -> dict[str, int]:
-    """Return how many training examples the recipes ask of each dataset; a broken recipe asks for nothing."""
-    from cortex_cli.train.spec import TrainSpec
+class _Recent(NamedTuple):
+    """Of each agent the *last* commit that concerns it ("" for the workspace), and the newest adapter *trained*."""
 
-    needed: dict[str, int] = {}
-    for path in sorted(folder.glob("*.toml")):
-        try:
-            spec = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")).get("train"), TrainSpec)
-        except (msgspec.ValidationError, ValueError, OSError):
-            continue
-        name = spec.dataset.partition("/")[0]
-        needed[name] = max(spec.min_examples, needed.get(name, 0))
-    return needed
+    last: dict[str, LastCommit]
+    trained: dict[str, str]
 
 
-def _last_events(agents: Iterable[str], events: Iterable["Event"]) -> dict[str, LastCommit]:
-    wanted = {"", *agents}
-    found: dict[str, LastCommit] = {}
+def _read_recent(agents: set[str], snapshot: "Snapshot", events: Iterable["Event"]) -> _Recent:
+    from cortex_cli.registry.snapshot import ADAPTERS
+
+    recent = _Recent({}, {})
+    # A history is read no further than to the last training of those who had one.
+    learned = agents & {name.rpartition("-")[0] for name in snapshot.names(ADAPTERS)}
     for event in events:
         entry = LastCommit(commit=event.commit, time=event.time, subject=event.subject, author=event.author)
-        found.setdefault("", entry)
-        if event.target in wanted:
-            found.setdefault(event.target, entry)
-        if len(found) == len(wanted):
+        recent.last.setdefault("", entry)
+        if event.target in agents:
+            recent.last.setdefault(event.target, entry)
+        if event.action == "train" and event.target in agents:
+            recent.trained.setdefault(event.target, event.to)
+        if len(recent.last) > len(agents) and learned <= recent.trained.keys():
             break
-    return found
+    recent.trained.update(_find_older(snapshot, learned - recent.trained.keys()))
+    return recent
+
+
+def _find_older(snapshot: "Snapshot", agents: set[str]) -> dict[str, str]:
+    """Return the newest adapter of each of *agents*, whose last training lies further back than was looked."""
+    adapters = [each for each in snapshot.adapters() if each.agent in agents] if agents else []
+    return {each.agent: each.id for each in sorted(adapters, key=lambda each: each.created)}

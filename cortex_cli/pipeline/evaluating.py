@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_cli.curate.versions import read_examples
+from cortex_cli.curate.versions import SEALED, read_examples, read_sealed
 from cortex_cli.domain.errors import UsageError
 from cortex_cli.domain.manifests import Agent, Variant
 from cortex_cli.evaluate.gates import Gate, GateSpec, check_gates
@@ -45,8 +45,11 @@ def find_suite(place: Place, snapshot: Snapshot, name: str) -> Suite:
     source, _, part = name.partition(":")
     dataset, _, version = source.partition("/")
     found = snapshot.dataset(dataset, version)
-    label = f"{found.name}/{found.version}:{part or 'test'}"
-    return suite_of_examples(label, read_examples(place.objects, found, part or "test"))
+    part = part or SEALED
+    examples = read_sealed(place.objects, found) if part == SEALED else read_examples(place.objects, found, part)
+    # A pair repeats an example of the same part beside another wrong answer: it asks nothing new.
+    asked = (example for example in examples if example.source != "pair")
+    return suite_of_examples(f"{found.name}/{found.version}:{part}", asked)
 
 
 def evaluate_variant(

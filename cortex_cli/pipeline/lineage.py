@@ -5,20 +5,30 @@ and the same way back. What is not there any more stays in the tree as a node th
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 import msgspec
 
 from cortex_cli.domain.errors import UsageError
 from cortex_cli.domain.interactions import Feedback, Interaction
 from cortex_cli.domain.manifests import Adapter, Agent, DatasetVersion, Variant
-from cortex_cli.pipeline.place import Place
-from cortex_cli.registry.history import read_log
+from cortex_cli.pipeline.trails import (
+    Fact,
+    Kind,
+    Node,
+    Trail,
+    describe_journal,
+    describe_source,
+    keep_known,
+    name_dataset,
+    open_keyed,
+    open_trail,
+    read_keyed_ids,
+    with_commit,
+)
 from cortex_cli.registry.snapshot import ADAPTERS, DATASETS, MODELS, VARIANTS, Shelf, Snapshot
-from cortex_cli.store.journal import Journal
-from cortex_cli.store.workspace import keyed_id, open_key
+from cortex_cli.store.journal import Tombstone
+from cortex_cli.store.workspace import open_key
 
 __all__ = [
     "Fact",
@@ -30,32 +40,13 @@ __all__ = [
     "trace",
     "trace_adapter",
     "trace_dataset",
+    "trace_forgotten",
     "trace_interaction",
     "trace_variant",
 ]
 
-Kind = Literal["interaction", "feedback", "variant", "prompt", "model", "adapter", "dataset", "journal", "agent"]
-Fact = str | int | float | bool
-
 # Judgements of one interaction that are shown one by one; nl2bash has at most three.
 _MOST_JUDGEMENTS = 10
-
-
-class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing in a lineage: what it is, what is known of it, and the commit that brought it in.
-
-    *missing* says that it is not there any more, and where that was noticed. *children* lead further
-    in the direction of the tree.
-    """
-
-    kind: Kind
-    id: str
-    facts: dict[str, Fact] = {}
-    commit: str = ""
-    time: str = ""
-    actor: str = ""
-    missing: str = ""
-    children: tuple["Node", ...] = ()
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,35 +56,6 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     made_of: Node
     went_into: tuple[Node, ...]
-
-
-class _Introduced(msgspec.Struct, frozen=True):
-    """The commit that brought something in: its id, when and by whom."""
-
-    commit: str = ""
-    time: str = ""
-    actor: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """What is read to trace: a workspace at one commit, its journal, and the commits that introduced things."""
-
-    place: Place
-    journal: Journal
-    snapshot: Snapshot
-    introduced: dict[tuple[str, str], _Introduced] = field(default_factory=dict)
-
-
-def open_trail(place: Place, journal: Journal) -> Trail:
-    """Read the history of *place* once and return what tracing needs."""
-    trail = Trail(place, journal, place.registry.snapshot())
-    for event in read_log(place.registry):
-        # Newest first: what remains is the oldest commit that names it, the one that brought it in.
-        name = event.target if event.action == "model" else event.to
-        if event.action in {"train", "variant", "curate", "model"}:
-            trail.introduced[event.action, name] = _Introduced(event.commit, event.time, event.actor or event.author)
-    return trail
 
 
 def trace(trail: Trail, name: str) -> Lineage:
@@ -109,16 +71,26 @@ def trace(trail: Trail, name: str) -> Lineage:
 
 
 def trace_interaction(trail: Trail, name: str) -> Lineage:
-    """Trace one interaction back to what its answer was made with, and on to the datasets that learned from it."""
-    found = trail.journal.find(name)
+    """Trace one interaction, by id or alias, back to what answered and where it was read, and on to what learned."""
+    found = trail.journal.find(trail.journal.resolve(name))
     if found is None:
         raise _unknown(trail.snapshot, name)
-    judgements = trail.journal.feedback_on(name)
+    judgements = trail.journal.feedback_on(found.id)
     made = _interaction_node(found, judgements, _asked_variant(trail, found))
-    keyed = _keyed(trail)(found.id)
+    keyed = open_keyed(trail)(found.id)
     datasets = [each for each in trail.snapshot.datasets() if each.agent == found.agent]
-    went = [_dataset_forward(trail, each) for each in datasets if keyed and keyed in _read_lineage(trail, each)]
-    return Lineage(kind="interaction", id=name, made_of=made, went_into=tuple(went))
+    went = [_dataset_forward(trail, each) for each in datasets if keyed and keyed in read_keyed_ids(trail, each)]
+    return Lineage(kind="interaction", id=found.id, made_of=made, went_into=tuple(went))
+
+
+def trace_forgotten(trail: Trail, name: str) -> Lineage:
+    """Say of an interaction that was forgotten when and why; what had learned from it is revoked in the registry."""
+    stone = _find_tombstone(trail, name)
+    if stone is None:
+        raise _unknown(trail.snapshot, name)
+    why = f": {stone.reason}" if stone.reason else ""
+    node = Node(kind="interaction", id=name, time=stone.time, missing=f"forgotten{why}")
+    return Lineage(kind="interaction", id=name, made_of=node, went_into=())
 
 
 def trace_variant(trail: Trail, name: str) -> Lineage:
@@ -140,11 +112,21 @@ def trace_dataset(trail: Trail, name: str) -> Lineage:
     stem, _, version = name.partition("/")
     dataset = trail.snapshot.dataset(stem, version)
     went = _dataset_forward(trail, dataset).children
-    return Lineage(kind="dataset", id=_dataset_id(dataset), made_of=_dataset_back(trail, dataset), went_into=went)
+    return Lineage(kind="dataset", id=name_dataset(dataset), made_of=_dataset_back(trail, dataset), went_into=went)
 
 
 def _is_interaction(trail: Trail, name: str) -> bool:
-    return trail.journal.find(name) is not None
+    return bool(trail.journal.resolve(name))
+
+
+def _is_forgotten(trail: Trail, name: str) -> bool:
+    return _find_tombstone(trail, name) is not None
+
+
+def _find_tombstone(trail: Trail, name: str) -> Tombstone | None:
+    # A workspace without a key has forgotten nothing yet, and a question must not make one.
+    place = trail.place.workspace
+    return trail.journal.tombstone(open_key(place), name) if place.key_path.exists() else None
 
 
 def _is_on(shelf: Shelf[Variant] | Shelf[Adapter]) -> Callable[[Trail, str], bool]:
@@ -162,6 +144,7 @@ _TRACERS: tuple[tuple[Callable[[Trail, str], bool], Callable[[Trail, str], Linea
     (_is_on(VARIANTS), trace_variant),
     (_is_on(ADAPTERS), trace_adapter),
     (_is_dataset, trace_dataset),
+    (_is_forgotten, trace_forgotten),
 )
 
 
@@ -169,7 +152,7 @@ def _unknown(snapshot: Snapshot, name: str) -> UsageError:
     import difflib
 
     known = [*(each.id for each in snapshot.variants()), *(each.id for each in snapshot.adapters())]
-    known += [_dataset_id(each) for each in snapshot.datasets()]
+    known += [name_dataset(each) for each in snapshot.datasets()]
     near = difflib.get_close_matches(name, known, n=1)
     guess = f", did you mean '{near[0]}'?" if near else ""
     return UsageError(
@@ -184,18 +167,19 @@ def _interaction_node(found: Interaction, judgements: list[Feedback], variant: N
         "agent": found.agent,
         "outcome": found.outcome,
         "domain": found.domain,
-        "source": found.origin.source,
         "judgements": len(judgements),
         "replayed": found.replayed,
     }
     shown = [_feedback_node(record) for record in judgements[:_MOST_JUDGEMENTS]]
-    return Node(kind="interaction", id=found.id, facts=_known(facts), time=found.time, children=(*shown, variant))
+    origin = describe_source(found.origin, {"line": found.origin.line})
+    children = (*shown, origin, variant)
+    return Node(kind="interaction", id=found.id, facts=keep_known(facts), time=found.time, children=children)
 
 
 def _feedback_node(record: Feedback) -> Node:
     verdict = {True: "accepted", False: "rejected", None: ""}[record.thumbs]
     facts: dict[str, Fact] = {"kind": record.kind, "verdict": verdict, "by": record.name, "annotator": record.annotator}
-    return Node(kind="feedback", id=record.id, facts=_known(facts), time=record.time)
+    return Node(kind="feedback", id=record.id, facts=keep_known(facts), time=record.time)
 
 
 def _asked_variant(trail: Trail, found: Interaction) -> Node:
@@ -213,7 +197,7 @@ def _variant_back(trail: Trail, variant: Variant) -> Node:
     elif variant.adapter:
         children.append(_adapter_back(trail, trail.snapshot.adapter(variant.adapter)))
     facts: dict[str, Fact] = {"agent": variant.agent, **variant.parameters}
-    return _introduced(
+    return with_commit(
         trail, ("variant", variant.id), Node(kind="variant", id=variant.id, facts=facts, children=tuple(children))
     )
 
@@ -240,7 +224,7 @@ def _model_back(trail: Trail, name: str) -> Node:
         return Node(kind="model", id=name, missing="not in the registry")
     model = trail.snapshot.model(name)
     facts: dict[str, Fact] = {"kind": model.kind, "source": model.source, "digest": model.digest}
-    return _introduced(trail, ("model", name), Node(kind="model", id=name, facts=_known(facts)))
+    return with_commit(trail, ("model", name), Node(kind="model", id=name, facts=keep_known(facts)))
 
 
 def _adapter_back(trail: Trail, adapter: Adapter) -> Node:
@@ -251,7 +235,7 @@ def _adapter_back(trail: Trail, adapter: Adapter) -> Node:
         data = Node(kind="dataset", id=adapter.dataset, missing="not in the registry")
     if not data.missing and data.facts["digest"] != adapter.dataset_digest:
         data = msgspec.structs.replace(data, missing="has another digest than the one that was trained on")
-    return _introduced(trail, ("train", adapter.id), _adapter_node(adapter, (_model_back(trail, adapter.base), data)))
+    return with_commit(trail, ("train", adapter.id), _adapter_node(adapter, (_model_back(trail, adapter.base), data)))
 
 
 def _adapter_node(adapter: Adapter, children: tuple[Node, ...]) -> Node:
@@ -262,56 +246,39 @@ def _adapter_node(adapter: Adapter, children: tuple[Node, ...]) -> Node:
         "seconds": adapter.seconds,
         "state": adapter.state,
     }
-    return Node(kind="adapter", id=adapter.id, facts=_known(facts), children=children)
+    return Node(kind="adapter", id=adapter.id, facts=keep_known(facts), children=children)
 
 
 def _dataset_back(trail: Trail, dataset: DatasetVersion) -> Node:
     facts = {**_dataset_facts(dataset), "digest": dataset.digest}
-    node = Node(kind="dataset", id=_dataset_id(dataset), facts=facts, children=(_journal_back(trail, dataset),))
-    return _introduced(trail, ("curate", node.id), node)
+    node = Node(kind="dataset", id=name_dataset(dataset), facts=facts, children=(describe_journal(trail, dataset),))
+    return with_commit(trail, ("curate", node.id), node)
 
 
 def _dataset_facts(dataset: DatasetVersion) -> dict[str, Fact]:
     parts = {name: part.rows for name, part in dataset.parts.items()}
     facts: dict[str, Fact] = {"agent": dataset.agent, **parts, **dataset.origins, "parent": dataset.parent}
-    return _known({**facts, "recipe": dataset.recipe, "state": dataset.state})
-
-
-def _journal_back(trail: Trail, dataset: DatasetVersion) -> Node:
-    """Count what of the journal lies behind *dataset*: read, judged, and how much of what was kept is still there."""
-    first, last = dataset.journal
-    after, keyed, lines = max(0, first - 1), _keyed(trail), _read_lineage(trail, dataset)
-    read = 0
-    held: set[str] = set()
-    for _, interaction in trail.journal.interactions(agent=dataset.agent, after=after, until=last):
-        read += 1
-        if keyed(interaction.id) in lines:
-            held.add(interaction.id)
-    judged = sum(record.target in held for _, record in trail.journal.feedback(after=after, until=last))
-    facts: dict[str, Fact] = {"interactions": read, "kept": len(held), "feedback_on_kept": judged}
-    gone = len(lines) - len(held)
-    missing = f"{gone:,} of {len(lines):,} kept interactions are not in this journal" if gone else ""
-    return Node(kind="journal", id=f"{first}..{last}", facts=facts, missing=missing)
+    return keep_known({**facts, "recipe": dataset.recipe, "state": dataset.state})
 
 
 def _dataset_forward(trail: Trail, dataset: DatasetVersion) -> Node:
-    name = _dataset_id(dataset)
+    name = name_dataset(dataset)
     learned = [each for each in trail.snapshot.adapters() if each.dataset == name]
     children = tuple(_adapter_forward(trail, each) for each in learned)
     node = Node(kind="dataset", id=name, facts=_dataset_facts(dataset), children=children)
-    return _introduced(trail, ("curate", name), node)
+    return with_commit(trail, ("curate", name), node)
 
 
 def _adapter_forward(trail: Trail, adapter: Adapter) -> Node:
     carried = [each for each in trail.snapshot.variants(adapter.agent) if each.adapter == adapter.id]
     children = tuple(_variant_forward(trail, each) for each in carried)
-    return _introduced(trail, ("train", adapter.id), _adapter_node(adapter, children))
+    return with_commit(trail, ("train", adapter.id), _adapter_node(adapter, children))
 
 
 def _variant_forward(trail: Trail, variant: Variant) -> Node:
     facts: dict[str, Fact] = {"agent": variant.agent, "prompt": variant.prompt}
     node = Node(kind="variant", id=variant.id, facts=facts, children=tuple(_agent_nodes(trail.snapshot, variant)))
-    return _introduced(trail, ("variant", variant.id), node)
+    return with_commit(trail, ("variant", variant.id), node)
 
 
 def _agent_nodes(snapshot: Snapshot, variant: Variant) -> Iterator[Node]:
@@ -323,32 +290,3 @@ def _agent_nodes(snapshot: Snapshot, variant: Variant) -> Iterator[Node]:
 def _role(agent: Agent, variant: str) -> str:
     challengers = dict.fromkeys(agent.challengers, "challenger")
     return {**challengers, agent.previous: "previous", agent.champion: "champion"}.get(variant, "")
-
-
-def _introduced(trail: Trail, key: tuple[str, str], node: Node) -> Node:
-    found = trail.introduced.get(key, _Introduced())
-    return msgspec.structs.replace(node, commit=found.commit, time=found.time, actor=found.actor)
-
-
-def _read_lineage(trail: Trail, dataset: DatasetVersion) -> frozenset[str]:
-    """Return the keyed ids of *dataset*; empty when the object that lists them is gone."""
-    if not trail.place.objects.has(dataset.lineage.digest, dataset.lineage.size):
-        return frozenset()
-    return frozenset(line.decode() for line in trail.place.objects.open_lines(dataset.lineage.digest))
-
-
-def _keyed(trail: Trail) -> Callable[[str], str]:
-    # A workspace without a key has keyed nothing yet, and a question must not make one.
-    if not trail.place.workspace.key_path.exists():
-        return lambda _name: ""
-    key = open_key(trail.place.workspace)
-    return lambda name: keyed_id(key, name)
-
-
-def _dataset_id(dataset: DatasetVersion) -> str:
-    return f"{dataset.name}/{dataset.version}"
-
-
-def _known(facts: dict[str, Fact]) -> dict[str, Fact]:
-    # What is live or unknown goes without saying, as every thing is until it is said otherwise.
-    return {name: value for name, value in facts.items() if value not in ("", False, "live", "unknown")}

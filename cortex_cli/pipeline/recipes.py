@@ -11,7 +11,7 @@ from cortex_cli.domain.errors import UsageError
 from cortex_cli.domain.manifests import Policy
 from cortex_cli.domain.tables import parse_toml
 from cortex_cli.evaluate.gates import GateSpec
-from cortex_cli.train.spec import PretrainSpec, TrainSpec
+from cortex_cli.train.spec import PretrainSpec, TaggerSpec, TrainSpec
 
 __all__ = ["EvaluateSpec", "Recipe", "ReleaseSpec", "load_recipe", "stage_digest"]
 
@@ -36,6 +36,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     summary: str = ""
     curate: CurateSpec | None = None
     pretrain: PretrainSpec | None = None
+    tagger: TaggerSpec | None = None
     train: TrainSpec | None = None
     evaluate: EvaluateSpec | None = None
     release: ReleaseSpec | None = None

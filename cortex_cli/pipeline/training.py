@@ -127,7 +127,11 @@ def _prompt_of(snapshot: Snapshot, agent: str) -> Variant:
 def _rendered(place: Place, snapshot: Snapshot, job: Job) -> Iterator[Example]:
     # Training sees what serving will show: the request inside the prompt.
     prompt = read_prompt(snapshot, _prompt_of(snapshot, job.spec.agent))
-    for example in read_examples(place.objects, job.dataset, "train"):
+    examples = read_examples(place.objects, job.dataset, "train")
+    if job.spec.objective == "sft":
+        # A pair repeats an example beside another wrong answer: learning the right one twice would weigh it double.
+        examples = (example for example in examples if example.source != "pair")
+    for example in examples:
         yield msgspec.structs.replace(example, messages=render_request(prompt, example.messages))
 
 

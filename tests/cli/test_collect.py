@@ -2,6 +2,10 @@
 
 import io
 import json
+import select
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +47,8 @@ def test_collect_reports_what_came_in(cortex: "Program", workspace: Path, log: s
     assert report["formats"] == {"cortex": 3}
     assert report["quarantined"] == {"wrong_type": 1}
     assert report["redacted"] == {"EMAIL": 3}
-    assert "names of people" in report["not_covered"]
+    assert report["not_covered"]
+    assert report["lines"] == report["gave"] + report["refused"]
     assert (data["dry_run"], data["unregistered"]) == (False, [])
 
 
@@ -84,6 +89,76 @@ def test_standard_input_is_a_source(
     assert cortex("collect", "-", "--json").data["report"]["sources"] == ["stdin"]
 
 
+def test_a_pattern_is_a_source(cortex: "Program", workspace: Path, log: str) -> None:
+    report = cortex("collect", str(Path(log).parent / "**" / "l*.jsonl"), "--json").data["report"]
+    assert report["sources"] == ["log.jsonl"]
+
+
+def test_a_second_time_says_what_was_passed_over(cortex: "Program", workspace: Path, log: str) -> None:
+    cortex("collect", log)
+    assert "in 4 lines of 1 source, 1 unchanged" in cortex("collect", log).out
+
+
+def test_what_contradicts_what_is_kept_is_shown_with_its_place(
+    cortex: "Program", workspace: Path, tmp_path: Path
+) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        value = {"id": "i-1", "agent": "dispatch", "messages": [], "output": name, "time": "2999-01-01T00:00:00Z"}
+        (tmp_path / name).write_text(json.dumps(value), encoding="utf-8")
+        out = cortex("collect", str(tmp_path / name)).out
+    assert "known       1, 1 with other content" in out
+    assert "b.jsonl:1: conflict: i-1" in out
+    assert "warnings    time_in_future 1" in out
+
+
+def test_the_page_for_people_fits_a_terminal(
+    cortex: "Program", workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl"
+    values = [{"task_id": "t", "status": "ok", "agent": f"agent-with-a-long-name-{number}"} for number in range(12)]
+    path.write_text("".join(json.dumps(value) + "\n" for value in values) + "x" * 200 + "\n", encoding="utf-8")
+    wide = cortex("collect", str(path), "--dry-run").out
+    assert max(map(len, wide.splitlines())) > 200
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = cortex("collect", str(path), "--dry-run").out
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert narrow.split() == wide.split()
+
+
+def start_watch(cortex: "Program", workspace: Path, folder: Path, *words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "cortex_cli", "collect", str(folder), "--watch", "--interval", "0.05", *words],
+        env=cortex.environ | {"CORTEX_WORKSPACE": str(workspace), "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watching_goes_on_until_it_is_told_to_stop_and_then_reports(
+    cortex: "Program", workspace: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    from cortex_cli.store.journal import Journal
+    from cortex_cli.store.workspace import Workspace
+
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    process = start_watch(cortex, workspace, folder, "--json")
+    with Journal(Workspace(workspace).journal_path) as journal:
+        for count in (1, 2):
+            with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"task_id": f"t-{count}", "status": "ok", "agent": "dispatch"}) + "\n")
+            while journal.last() < count and process.poll() is None:
+                select.select([], [], [], 0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    report = json.loads(out)["data"]["report"]
+    assert (report["new"], report["lines"]) == (2, 2)
+
+
 def test_the_redaction_policy_is_a_setting(cortex: "Program", workspace: Path, log: str) -> None:
     data = cortex("collect", log, "--json", environ={"CORTEX_REDACTION": "off"}).data
     assert (data["report"]["policy"], data["report"]["redacted"]) == ("off", {})
@@ -95,7 +170,10 @@ def test_the_redaction_policy_is_a_setting(cortex: "Program", workspace: Path, l
         (["none.jsonl"], 2, "does not exist"),
         (["LOG", "--format", "cortx"], 2, "did you mean 'cortex'"),
         (["LOG", "--agent", "Bad Name"], 2, "not allowed"),
-        (["LOG", "--watch"], 1, "not built yet"),
+        (["LOG", "--watch", "--dry-run"], 2, "--dry-run has no part in"),
+        (["otlp", "--dry-run"], 2, "--dry-run has no part in"),
+        (["otlp", "--format", "otel"], 2, "--format has no part in"),
+        (["-", "--watch"], 2, "cannot be watched"),
         ([], 2, "missing argument"),
     ],
 )

@@ -22,27 +22,25 @@ def store(workspace: Path) -> "ObjectStore":
 @pytest.fixture
 def versions(workspace: Path) -> Path:
     """Two versions of dataset `calls`: requests 0 to 19 with one correction, then 5 to 29."""
-    from cortex_cli.curate.engine import Records, curate
-    from cortex_cli.curate.spec import CurateSpec
-    from cortex_cli.domain.interactions import Feedback, Interaction, Message
-    from cortex_cli.registry import actions
-    from cortex_cli.registry.repository import Registry
+    from cortex_cli.pipeline.place import open_place
     from cortex_cli.store.workspace import Workspace
+    from tests.pipeline.shelf import ask, example_of, keep, tell
 
-    def make(number: int) -> Interaction:
-        messages = (Message("user", f"request {number}"),)
-        return Interaction(
-            id=f"i-{number}", agent="dispatch", time="", messages=messages, output=f"answer {number}", outcome="success"
+    place = open_place(Workspace(workspace))
+    requests = [ask(number, output=f"answer {number}", outcome="success") for number in range(30)]
+    tell(place, *requests)
+    examples = [example_of(place, each) for each in requests]
+    examples[7] = msgspec.structs.replace(examples[7], answer="better", rejected="answer 7", source="correction")
+    for number, kept in ((1, examples[:20]), (2, examples[5:])):
+        keep(
+            place,
+            kept,
+            number,
+            counts={"examples": len(kept), "pairs": 1},
+            origins={"accepted": len(kept) - 1, "correction": 1},
+            algorithms={"exact": "exact/1"},
+            parent="calls/v0001" if number == 2 else "",
         )
-
-    correction = Feedback(id="f-1", target="i-7", kind="demonstration", time="", demonstration="better")
-    spec = CurateSpec(agent="dispatch", dataset="calls")
-    for version, numbers in (("v0001", range(20)), ("v0002", range(5, 30))):
-        records = Records([(number + 1, make(number)) for number in numbers], [(100, correction)])
-        made = curate(records, spec, store=store(workspace), key=b"k" * 32).version
-        named = msgspec.structs.replace(made, version=version, recipe="dispatch", created="2026-01-02T03:04:05Z")
-        named = msgspec.structs.replace(named, parent="calls/v0001" if version == "v0002" else "")
-        actions.add_dataset(Registry(Workspace(workspace)), named)
     return workspace
 
 
@@ -89,15 +87,26 @@ def test_diff_of_a_name_compares_the_newest_with_its_parent(cortex: "Program", v
 
 def test_export_writes_lines_to_stdout(cortex: "Program", versions: Path) -> None:
     lines = cortex("dataset", "export", "calls").out.splitlines()
-    assert len(lines) == 25
+    assert len(lines) == 23  # of 25, two are sealed
     assert json.loads(lines[0]).keys() == {"messages"}
 
 
 def test_export_of_one_part_into_a_file(cortex: "Program", versions: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
-    words = ("dataset", "export", "calls", "--format", "completion", "--part", "train", "-o", str(target), "--json")
+    words = (
+        "dataset",
+        "export",
+        "calls",
+        "--format",
+        "prompt-completion",
+        "--part",
+        "train",
+        "-o",
+        str(target),
+        "--json",
+    )
     data = cortex(*words).data
-    assert data["lines"] == len(target.read_text(encoding="utf-8").splitlines()) > 0
+    assert data["rows"] == len(target.read_text(encoding="utf-8").splitlines()) > 0
     assert data["path"] == str(target)
 
 
@@ -140,6 +149,6 @@ def test_a_corrupt_part_is_never_exported_in_part(cortex: "Program", versions: P
     digest = cortex("dataset", "show", "calls", "--json").data["dataset"]["parts"]["train"]["digest"]
     path = store(versions).path(digest)
     path.chmod(0o644)
-    path.write_bytes(path.read_bytes().replace(b"request", b"REQUEST", 1))
+    path.write_bytes(path.read_bytes().replace(b"question", b"QUESTION", 1))
     outcome = cortex("dataset", "export", "calls")
     assert (outcome.code, outcome.out) == (13, "")

@@ -22,9 +22,12 @@ WORDS: dict[str, list[str]] = {
     "config show": [],
     "curate": ["nothing"],
     "cycle": [],
+    "dataset audit": ["dispatch"],
+    "dataset card": ["dispatch"],
     "dataset diff": ["dispatch/v0001", "dispatch/v0002"],
     "dataset export": ["dispatch/v0001"],
     "dataset ls": [],
+    "dataset quarantine": ["dispatch/v0001", "--reason", "odd"],
     "dataset show": ["dispatch"],
     "dataset verify": [],
     "demo": ["--dir", "prompts"],  # a folder that is not empty and no workspace is refused
@@ -48,6 +51,7 @@ WORDS: dict[str, list[str]] = {
     "recipe ls": [],
     "recipe show": ["base"],
     "recipe validate": [],
+    "review": [],
     "rollback": ["dispatch"],
     "schedule": [],
     "status": [],
@@ -73,6 +77,7 @@ SUCCEED = {
     "recipe ls",
     "recipe show",
     "recipe validate",
+    "review",
     "schedule",
     "status",
 }

@@ -105,7 +105,7 @@ def test_a_gate_that_refuses_ends_with_three_only_when_asked(cortex: "Program", 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("train", "shell"), "neither a [train] nor a [pretrain] table"),
+        (("train", "shell"), "no [train], [pretrain] or [tagger] table"),
         (("train", "dipatch"), "did you mean 'dispatch'"),
         (("train", "dispatch"), "dispatch"),
         (("curate", "base"), "no [curate] table"),

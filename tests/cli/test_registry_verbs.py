@@ -100,7 +100,9 @@ def test_status_shows_how_many_examples_a_recipe_still_wants(cortex: "Program", 
     recipe = '[train]\nagent = "dispatch"\ndataset = "dispatch"\nmin_examples = 5000\n'
     (workspace / "recipes" / "dispatch.toml").write_text(recipe, encoding="utf-8")
     view = cortex("status", "--json").data["agents"][0]
-    assert view["datasets"] == [{"name": "dispatch", "version": "v0001", "examples": 120, "needed": 5000}]
+    assert view["datasets"] == [
+        {"name": "dispatch", "version": "v0001", "examples": 120, "needed": 5000, "state": "live"}
+    ]
     assert "120 in dispatch/v0001 of 5,000 needed to train" in cortex("status").out
 
 

@@ -58,6 +58,7 @@ def test_plain_output_is_one_line_per_thing_after_its_depth(cortex: "Program", s
         ("2", "model"),
         ("2", "dataset"),
         ("3", "journal"),
+        ("4", "source"),
         ("0", "agent"),
     ]
 

@@ -148,7 +148,7 @@ def _open_place(root: Path, starter: Path) -> Place:
 
 
 def _curate(place: Place, journal: Journal) -> DatasetVersion:
-    records = Records(journal.interactions(), journal.feedback())
+    records = Records(journal.bodies(), journal.feedback())
     spec = CurateSpec(agent="dispatch", split=Split(1.0, 0.0, 0.0))
     made = curate(records, spec, store=place.objects, key=open_key(place.workspace)).version
     dataset = msgspec.structs.replace(made, version="v0001", recipe="dispatch", created=place.time())

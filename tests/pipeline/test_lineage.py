@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from cortex_cli.domain.errors import UsageError
-from cortex_cli.domain.interactions import Interaction
+from cortex_cli.domain.interactions import Interaction, Origin
+from cortex_cli.domain.manifests import dataset_digest
+from cortex_cli.pipeline.forgetting import Selectors, forget
 from cortex_cli.pipeline.lineage import Lineage, Node, open_trail, trace
 from cortex_cli.registry.actions import (
     add_adapter,
@@ -17,6 +19,7 @@ from cortex_cli.registry.actions import (
     rollback,
 )
 from cortex_cli.registry.trailers import Trailers
+from cortex_cli.store.workspace import keyed_id, open_key
 from tests.pipeline.scenes import PROMPT, Scene, answered, call, copy_scene, judged, open_scene
 
 
@@ -56,6 +59,7 @@ def test_an_answer_leads_to_the_records_that_its_adapter_learned_from(scene: Sce
     assert chain == [
         ("interaction", scene.failures[0].id),
         ("feedback", found.made_of.children[0].id),
+        ("source", "log"),
         ("variant", scene.tuned.id),
         ("prompt", "prompts/dispatch/main.md"),
         ("model", "tiny"),
@@ -63,6 +67,7 @@ def test_an_answer_leads_to_the_records_that_its_adapter_learned_from(scene: Sce
         ("model", "tiny"),
         ("dataset", "dispatch/v0001"),
         ("journal", f"{scene.dataset.journal[0]}..{scene.dataset.journal[1]}"),
+        ("source", "log"),
     ]
 
 
@@ -156,7 +161,7 @@ def test_an_answer_whose_variant_is_not_known_keeps_the_rest_of_its_tree(
 ) -> None:
     foreign: Interaction = answered("hello", "hi", variant)
     scene.append(foreign)
-    node = ask(scene, foreign.id).made_of.children[0]
+    node = ask(scene, foreign.id).made_of.children[-1]
     assert (node.kind, node.id) == ("variant", variant)
     assert words in node.missing
 
@@ -268,3 +273,52 @@ def test_more_judgements_than_can_be_shown_are_counted(scene: Scene) -> None:
 def test_the_journal_of_another_agent_is_not_behind_a_dataset(scene: Scene) -> None:
     scene.append(answered("hello", "hi", "", agent="stranger"))
     assert find(ask(scene, "dispatch").made_of, "journal").facts["interactions"] == 10
+
+
+def test_an_alias_leads_to_the_answer_and_to_where_it_was_read(scene: Scene) -> None:
+    told = msgspec.structs.replace(
+        answered("hello", "hi", ""), aliases=("chatcmpl-1",), origin=Origin("monday.jsonl", 7, "sha256:" + "a" * 64)
+    )
+    scene.append(told, msgspec.structs.replace(judged(told, thumbs=True), target="chatcmpl-1"))
+    found = ask(scene, "chatcmpl-1")
+    assert (found.kind, found.id) == ("interaction", told.id)
+    assert found.made_of.facts["judgements"] == 1
+    source = find(found.made_of, "source")
+    assert (source.id, source.facts["line"]) == ("monday.jsonl", 7)
+
+
+def test_the_files_behind_a_dataset_are_told_with_what_was_kept_of_each(scene: Scene) -> None:
+    source = find(ask(scene, "dispatch/v0001").made_of, "source")
+    assert (source.id, source.facts) == ("log", {"kept": 10})
+
+
+def test_answers_that_were_merged_into_one_example_all_went_into_its_version(scene: Scene) -> None:
+    twin = answered("set a timer for ten minutes", call("set_timer"), scene.base.id, day=9)
+    scene.append(twin)
+    key = open_key(scene.place.workspace)
+    lines = [f"{keyed_id(key, each.id)} {keyed_id(key, twin.id)}\n" for each in scene.lessons]
+    lineage = scene.place.objects.put_chunks(["".join(lines).encode()], "lineage")
+    draft = msgspec.structs.replace(scene.dataset, version="v0002", lineage=lineage, journal=(1, 100))
+    add_dataset(scene.place.registry, msgspec.structs.replace(draft, digest=dataset_digest(draft.parts, draft.lineage)))
+    assert [node.id for node in ask(scene, twin.id).went_into] == ["dispatch/v0002"]
+    assert find(ask(scene, "dispatch/v0002").made_of, "journal").facts["kept"] == 11
+
+
+def test_what_was_forgotten_is_told_with_day_and_reason(scene: Scene) -> None:
+    gone = scene.lessons[0]
+    forget(scene.place, Selectors(interaction=gone.id), reason="asked for")
+    found = ask(scene, gone.id)
+    assert found.made_of == Node(
+        kind="interaction", id=gone.id, time="2026-03-01T00:00:00Z", missing="forgotten: asked for"
+    )
+    assert found.went_into == ()
+    journal = find(ask(scene, "dispatch/v0001").made_of, "journal")
+    assert journal.missing == "which interactions it was made of was forgotten with its content"
+    assert find(ask(scene, scene.tuned.id).made_of, "dataset").facts["state"] == "revoked"
+
+
+def test_of_what_is_not_in_the_journal_the_forgotten_are_counted(scene: Scene) -> None:
+    with scene.journal() as journal:
+        journal.erase([scene.lessons[0].id], reason="", time="", key=open_key(scene.place.workspace))
+    missing = find(ask(scene, "dispatch/v0001").made_of, "journal").missing
+    assert missing == "1 of 10 kept interactions are not in this journal, 1 of them forgotten"

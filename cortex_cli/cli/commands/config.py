@@ -31,6 +31,8 @@ def show(as_json: JsonOption = False) -> None:
 
 def _text(value: object) -> str:
     # As it would stand in cortex.toml, so that a row can be copied there.
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_text(item)}" for name, item in value.items()) + " }" if value else "{}"
     return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
 
 

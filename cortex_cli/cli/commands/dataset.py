@@ -1,9 +1,19 @@
-"""List, show, compare, export and verify dataset versions."""
+"""List, show, compare, audit, describe, export, verify and quarantine dataset versions."""
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from cortex_cli.cli.commands.dataset_audit import (
+    Dataset,
+    audit,
+    card,
+    describe_drifts,
+    find_dataset,
+    label_of,
+    open_here,
+    quarantine,
+)
 from cortex_cli.cli.context import objects, registry
 from cortex_cli.cli.framework import Argument, Option, leave
 from cortex_cli.cli.options import JsonOption
@@ -20,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS", "diff", "export", "ls", "show", "verify"]
 
-Dataset = Annotated[str, Argument(metavar="DATASET", help="NAME, or NAME/v0001 for another version than the newest")]
 SomeDataset = Annotated[str, Argument(metavar="DATASET", help="NAME or NAME/v0001; all by default")]
 PartOption = Annotated[str, Option("--part", metavar="PART", help="train, valid or test; all by default")]
 
@@ -47,7 +56,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a dataset version is made of, and what was left out and why."""
-    found = _find(dataset)
+    found = find_dataset(dataset)
     shown = list(_first(found, part, examples)) if examples else []
 
     def human(console: "Console") -> None:
@@ -63,59 +72,63 @@ def diff(
     new: Annotated[str, Argument(metavar="NEW", help="the version to compare with; the newest by default")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two dataset versions by their examples; a NAME alone compares its newest with the one before."""
-    from cortex_cli.curate.versions import compare_versions
+    """Compare two dataset versions by their examples; a NAME alone compares its newest with the one before.
 
-    after = _find(new or old.partition("/")[0])
-    before = _find(after.parent or old) if old == after.name and not new else _find(old)
+    Drift is told per dimension: the population stability index (PSI), and what it stays below by chance when
+    nothing drifts, given the sizes and the examples that stand in both.
+    """
+    from cortex_cli.curate.versions import compare_versions
+    from cortex_cli.pipeline.auditing import find_drift
+
+    after = find_dataset(new or old.partition("/")[0])
+    before = find_dataset(after.parent or old) if old == after.name and not new else find_dataset(old)
     found = compare_versions(objects(), before, after)
     data = {
-        "old": _label(before),
-        "new": _label(after),
+        "old": label_of(before),
+        "new": label_of(after),
         **found._asdict(),
         "rejected": _changes(before.rejected, after.rejected),
         "same_recipe": before.recipe_digest == after.recipe_digest,
+        "drift": (drift := find_drift(open_here(), before, after)),
+        "drift_statement": drift.statement,
     }
 
     def human(console: "Console") -> None:
-        console.print(f"{_label(before)} -> {_label(after)}")
-        console.print(f"  {found.added:,} added, {found.removed:,} removed, {found.moved:,} moved, {found.kept:,} kept")
-        for reason, change in data["rejected"].items():
-            console.print(f"  rejected as {reason}: {change:+,}")
-        if not data["same_recipe"]:
-            console.print("  the recipe has changed")
+        print_lines(console, [*_describe_changes(data), *describe_drifts(drift)])
 
     emit("dataset.diff", data, human, as_json=as_json)
 
 
 def export(
     dataset: Dataset,
-    form: Annotated[str, Option("--format", metavar="FORM", help="form of a line; see below")] = "messages",
-    part: PartOption = "",
+    form: Annotated[str, Option("--format", metavar="FORM", help="form of a row; see above")] = "messages",
+    part: Annotated[str, Option("--part", metavar="PART", help="one part; all but test by default")] = "",
     output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="write a file, not stdout")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write examples as JSON Lines for another trainer.
+    """Write examples for another trainer, after checking that they are whole.
 
-    Forms: messages (TRL, OpenAI), completion (TRL), preference (TRL), openai-preference. A preference
-    form holds only examples with a wrong answer beside the right one.
+    JSON Lines for TRL: messages, prompt-completion, preference, kto (unpaired). For OpenAI: openai,
+    openai-preference. For others: sharegpt, alpaca. A preference form holds only examples with a wrong answer
+    beside the right one.
+
+    Files, which need the extra `parquet`: parquet (messages and tools are JSON text), features (lengths, hour,
+    retries, latency, cost and outcome of the interactions behind the examples, and no text).
     """
-    from cortex_cli.curate.export import export_lines
-    from cortex_cli.curate.versions import read_examples
+    from cortex_cli.pipeline.exporting import export_file, stream_lines
 
     if as_json and output is None:
         raise UsageError("--json describes a file that was written; give --output", hint="cortex dataset export --help")
-    found = _find(dataset)
-    # All lines before the first is written: what is corrupt shows only at the end of an object.
-    lines = list(export_lines(read_examples(objects(), found, part), form))
+    found = find_dataset(dataset)
+    if part == "test":
+        say("part 'test' is sealed: what learns from it can no longer be evaluated with it")
     if output is None:
-        sys.stdout.writelines(line.decode() for line in lines)
+        sys.stdout.writelines(line.decode() for line in stream_lines(open_here(), found, form, part=part))
         return
-    from cortex_cli.store.atomic import write_atomic
-
-    write_atomic(output, b"".join(lines))
-    data = {"dataset": _label(found), "format": form, "lines": len(lines), "path": output}
-    emit("dataset.export", data, lambda _: say(f"{len(lines):,} lines in {output}"), as_json=as_json)
+    done = export_file(open_here(), found, form, output, part=part)
+    data = {"dataset": label_of(found), "format": form, **done._asdict(), "path": output}
+    left = f"; {done.skipped:,} examples have no place in this form" if done.skipped else ""
+    emit("dataset.export", data, lambda _: say(f"{done.rows:,} rows in {output}{left}"), as_json=as_json)
 
 
 def verify(dataset: SomeDataset = "", as_json: JsonOption = False) -> None:
@@ -123,13 +136,16 @@ def verify(dataset: SomeDataset = "", as_json: JsonOption = False) -> None:
     from cortex_cli.curate.versions import verify_version
 
     store = objects()
-    found = [_find(dataset)] if dataset else registry().snapshot().datasets()
-    rows: list[dict[str, Any]] = [{"dataset": _label(each), "faults": verify_version(store, each)} for each in found]
+    found = [find_dataset(dataset)] if dataset else registry().snapshot().datasets()
+    rows: list[dict[str, Any]] = [
+        {"dataset": label_of(each), "state": each.state, "faults": verify_version(store, each)} for each in found
+    ]
     bad = [row for row in rows if row["faults"]]
 
     def human(console: "Console") -> None:
         for row in rows:
-            console.print(f"{row['dataset']}: {'sound' if not row['faults'] else 'NOT SOUND'}")
+            whole = "revoked, without content" if row["state"] == "revoked" else "sound"
+            console.print(f"{row['dataset']}: {whole if not row['faults'] else 'NOT SOUND'}")
             print_lines(console, (f"  {show_text(fault)}" for fault in row["faults"]))
 
     emit("dataset.verify", {"datasets": rows}, human, as_json=as_json, ok=not bad)
@@ -137,9 +153,11 @@ def verify(dataset: SomeDataset = "", as_json: JsonOption = False) -> None:
         leave(IntegrityError.exit_code)
 
 
-def _find(text: str) -> "DatasetVersion":
-    name, _, version = text.partition("/")
-    return registry().snapshot().dataset(name, version)
+def _describe_changes(data: dict[str, Any]) -> list[str]:
+    counts = ", ".join(f"{data[word]:,} {word}" for word in ("added", "removed", "moved", "kept"))
+    lines = [f"{data['old']} -> {data['new']}", f"  {counts}"]
+    lines += [f"  rejected as {show_text(reason)}: {change:+,}" for reason, change in data["rejected"].items()]
+    return lines if data["same_recipe"] else [*lines, "  the recipe has changed"]
 
 
 def _first(found: "DatasetVersion", part: str, count: int) -> "Iterator[Example]":
@@ -150,13 +168,9 @@ def _first(found: "DatasetVersion", part: str, count: int) -> "Iterator[Example]
     return islice(read_examples(objects(), found, part), count)
 
 
-def _label(found: "DatasetVersion") -> str:
-    return f"{found.name}/{found.version}"
-
-
 def _cells(found: "DatasetVersion") -> tuple[object, ...]:
     rows = " ".join(f"{name} {part.rows:,}" for name, part in found.parts.items())
-    return _label(found), found.agent, f"{_rows(found):,}", rows, found.state, found.created
+    return label_of(found), found.agent, f"{_rows(found):,}", rows, found.state, found.created
 
 
 def _rows(found: "DatasetVersion") -> int:
@@ -166,7 +180,7 @@ def _rows(found: "DatasetVersion") -> int:
 def _describe(found: "DatasetVersion") -> list[str]:
     facts = [
         ("agent", found.agent),
-        ("state", found.state),
+        ("state", f"{found.state}: {found.reason}" if found.reason else found.state),
         ("examples", ", ".join(f"{name} {part.rows:,}" for name, part in found.parts.items())),
         ("counts", _counts(found.counts)),
         ("sources", _counts(found.origins)),
@@ -179,7 +193,7 @@ def _describe(found: "DatasetVersion") -> list[str]:
         ("created", found.created),
         ("digest", found.digest),
     ]
-    return [_label(found), *(f"  {word:<12}{show_text(text)}" for word, text in facts if text.strip())]
+    return [label_of(found), *(f"  {word:<12}{show_text(text)}" for word, text in facts if text.strip())]
 
 
 def _describe_example(example: "Example") -> list[str]:
@@ -198,4 +212,13 @@ def _changes(old: dict[str, int], new: dict[str, int]) -> dict[str, int]:
     return {reason: change for reason, change in changes.items() if change}
 
 
-VERBS = {"ls": ls, "show": show, "diff": diff, "export": export, "verify": verify}
+VERBS = {
+    "ls": ls,
+    "show": show,
+    "diff": diff,
+    "audit": audit,
+    "card": card,
+    "export": export,
+    "verify": verify,
+    "quarantine": quarantine,
+}

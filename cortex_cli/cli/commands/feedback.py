@@ -24,7 +24,7 @@ _SCALE = re.compile(r"(-?\d+(?:\.\d+)?)-(-?\d+(?:\.\d+)?)")
 
 
 def feedback(  # noqa: PLR0913, PLR0917 - one option per kind of judgement, as the command line shows them
-    target: Annotated[str, Argument(metavar="ID", help="id of an interaction or an episode")],
+    target: Annotated[str, Argument(metavar="ID", help="id or alias of an interaction, or an episode")],
     thumbs: Annotated[Literal["up", "down"] | None, Option("--thumbs", help="right or wrong")] = None,
     score: Annotated[float | None, Option("--score", metavar="S", help="a grade on --scale")] = None,
     scale: Annotated[str, Option("--scale", metavar="LOW-HIGH", help="bounds of the grade, such as 1-5")] = "",

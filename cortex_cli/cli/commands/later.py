@@ -4,10 +4,10 @@
 from typing import Annotated
 
 from cortex_cli.cli.framework import Argument, Option
-from cortex_cli.cli.options import AgentArgument, DryRunOption, JsonOption, YesOption
+from cortex_cli.cli.options import AgentArgument, DryRunOption, JsonOption
 from cortex_cli.domain.errors import NotBuiltError
 
-__all__ = ["cycle", "forget", "prompt_optimize", "serve", "tui"]
+__all__ = ["cycle", "prompt_optimize", "serve", "tui"]
 
 
 def serve(
@@ -30,18 +30,6 @@ def cycle(
     Made for cron: quiet when nothing is wrong, safe to run twice, one at a time.
     """
     raise NotBuiltError("cycle")
-
-
-def forget(
-    interaction: Annotated[str, Option(metavar="ID", help="this interaction")] = "",
-    user: Annotated[str, Option(metavar="USER", help="everything of this user")] = "",
-    older_than: Annotated[str, Option(metavar="AGE", help="everything older than this, such as 90d")] = "",
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Remove content, leave a tombstone, and mark dataset versions and adapters that descend from it."""
-    raise NotBuiltError("forget")
 
 
 def tui() -> None:

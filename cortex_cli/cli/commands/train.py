@@ -1,4 +1,4 @@
-"""`cortex train`: an adapter from a dataset version, or a base from texts."""
+"""`cortex train`: an adapter from a dataset version, a base from texts, or the tagger that finds names."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cortex_cli.pipeline.place import Place
     from cortex_cli.pipeline.plan import Step
     from cortex_cli.pipeline.recipes import Recipe
+    from cortex_cli.pipeline.tagging import BuiltTagger
     from cortex_cli.pipeline.training import Trained
     from cortex_cli.train.loop import Progress
 
@@ -24,7 +25,7 @@ __all__ = ["train"]
 
 
 def train(
-    recipe: Annotated[str, Argument(metavar="RECIPE", help="recipe with a [train] or [pretrain] table")],
+    recipe: Annotated[str, Argument(metavar="RECIPE", help="recipe with a [train], [pretrain] or [tagger] table")],
     dry_run: DryRunOption = False,
     resume: Annotated[bool, Option("--resume/--fresh", help="go on from the last checkpoint, or start anew")] = True,
     as_json: JsonOption = False,
@@ -41,13 +42,14 @@ def train(
     loaded = load_recipe(path)
     current = settings()
     place = open_place(workspace(), actor=current.actor, wait=current.lock_wait)
-    if loaded.train is None and loaded.pretrain is None:
+    tables = ((loaded.train, _train_adapter), (loaded.pretrain, _train_base), (loaded.tagger, _train_tagger))
+    work = next((work for table, work in tables if table is not None), None)
+    if work is None:
         raise UsageError(
-            f"recipe '{path.stem}' has neither a [train] nor a [pretrain] table",
+            f"recipe '{path.stem}' has no [train], [pretrain] or [tagger] table",
             hint=f"cortex recipe show {path.stem}",
             state="nothing was trained",
         )
-    work = _train_adapter if loaded.train is not None else _train_base
     work(place, loaded, path.stem, dry_run=dry_run, fresh=not resume, as_json=as_json)
 
 
@@ -76,6 +78,25 @@ def _train_base(place: "Place", recipe: "Recipe", name: str, *, dry_run: bool, f
         built = build_base(place, recipe, name=name, fresh=fresh, watch=lambda progress: _tell(steps, progress))
     data = {"model": built.model, "folder": built.folder, "figures": built.figures, "commit": built.commit}
     emit("train", data, lambda console: _show_base(console, built), as_json=as_json)
+
+
+def _train_tagger(place: "Place", recipe: "Recipe", name: str, *, dry_run: bool, fresh: bool, as_json: bool) -> None:
+    from cortex_cli.pipeline.tagging import build_tagger, plan_tagger
+
+    if dry_run:
+        _emit_plan(plan_tagger(place, recipe), as_json=as_json)
+        return
+    del fresh  # it keeps no checkpoints: every run starts anew
+    steps = Steps()
+    with steps.step(f"train {name}"):
+        built = build_tagger(
+            place,
+            recipe,
+            name=name,
+            watch=lambda told: steps.update(f"epoch {told.epoch} of {told.epochs}  loss {told.loss:.3f}"),
+        )
+    data = {"tagger": built.name, "folder": built.folder, "digest": built.digest, "figures": built.figures}
+    emit("train", data, lambda console: _show_tagger(console, built), as_json=as_json)
 
 
 def _tell(steps: Steps, progress: "Progress") -> None:
@@ -115,3 +136,9 @@ def _show_base(console: "Console", built: "BuiltBase") -> None:
     console.print(f"model {built.model.name} in {built.folder}")
     print_table(console, ("FIGURE", "VALUE"), sorted(built.figures.items()))
     say("  next: name it as base in a recipe's [train] table")
+
+
+def _show_tagger(console: "Console", built: "BuiltTagger") -> None:
+    console.print(f"tagger {built.name} in {built.folder}")
+    print_table(console, ("FIGURE", "VALUE"), sorted(built.figures.items()))
+    say("  redaction goes on with the shipped weights")
