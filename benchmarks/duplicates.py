@@ -155,7 +155,7 @@ def find_ours(documents: list[str], *, similarity: float) -> set[Pair]:
 
 def find_by_rensa(documents: list[str]) -> set[Pair]:
     """Find pairs with rensa's R-MinHash of 128 bins and its index of 16 bands."""
-    from rensa import RMinHash, RMinHashLSH  # type: ignore[import-untyped]  # published without types
+    from rensa import RMinHash, RMinHashLSH
 
     index = RMinHashLSH(threshold=0.7, num_perm=128, num_bands=16)
     found: set[Pair] = set()
@@ -169,7 +169,7 @@ def find_by_rensa(documents: list[str]) -> set[Pair]:
 
 def find_by_datasketch(documents: list[str]) -> set[Pair]:
     """Find pairs with datasketch's bulk MinHash of 128 permutations and its index for 0.7."""
-    from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]  # published without types
+    from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(threshold=0.7, num_perm=128)
     found: set[Pair] = set()
