@@ -1,7 +1,8 @@
 """A new workspace: a git repository with the starter content, made by one commit or not at all."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -69,21 +70,12 @@ def start_workspace(path: Path, *, name: str = "", actor: str = "human", starter
     root = path.absolute()
     name = check_value("name", name or root.name or "workspace")
     files = _starter_files(starter or starter_root(), name)
-    if _is_repository(root):
-        present = _find_present(root, actor)
-        if present is not None:
-            return present
-    _refuse_conflicts(root, files)
-    is_new = not _is_repository(root)
+    if root.exists() and not root.is_dir():
+        _refuse_conflicts(root, files)
     with report_disk(root):
         root.mkdir(parents=True, exist_ok=True)
-    registry = Registry(Workspace(root), actor=actor, git=Git.create(root) if is_new else Git(root))
-    files |= _ignore(registry.git, is_new=is_new)
-    commit = registry.commit(Trailers("init", name), files)
-    with registry.held("configure"):
-        for key, value in _CONFIG.items():
-            registry.git.run("config", "--local", key, value)
-    return Started(root, commit, "created", tuple(sorted(files)))
+    with _alone(root):
+        return _start(root, files, name, actor)
 
 
 def start_agent(registry: Registry, name: str, *, model: str, judge: Judge = "exact") -> Begun:
@@ -112,10 +104,32 @@ def start_agent(registry: Registry, name: str, *, model: str, judge: Judge = "ex
     return Begun(*begun[-1], done.commit)
 
 
-def _is_repository(root: Path) -> bool:
-    # What git itself asks for: somebody who starts at the same moment may have made only a part of it yet.
-    made = root / ".git"
-    return made.is_file() or all((made / name).exists() for name in ("HEAD", "objects", "refs"))
+def _start(root: Path, files: dict[str, bytes], name: str, actor: str) -> Started:
+    is_new = not (root / ".git").exists()
+    if not is_new and (present := _find_present(root, actor)):
+        return present
+    _refuse_conflicts(root, files)
+    registry = Registry(Workspace(root), actor=actor, git=Git.create(root) if is_new else Git(root))
+    files |= _ignore(registry.git, is_new=is_new)
+    commit = registry.commit(Trailers("init", name), files)
+    with registry.held("configure"):
+        for key, value in _CONFIG.items():
+            registry.git.run("config", "--local", key, value)
+    return Started(root, commit, "created", tuple(sorted(files)))
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    # Two `git init` at once fail on each other's lock files. The folder itself is what is locked, as nothing may be
+    # written into it before it is known that nothing is in the way; the kernel frees the lock of a killed process.
+    import fcntl
+
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _find_present(root: Path, actor: str) -> Started | None:
