@@ -67,14 +67,15 @@ class Masked(NamedTuple):
 
 
 class _Work:
-    """A text while it is masked, the name of its field, what rules may find in it, and the kinds of its masks."""
+    """A text while it is masked, split at spaces, the name of its field, what rules may find, and the kinds of its masks."""
 
-    __slots__ = ("changed", "hints", "kinds", "prefix", "program", "text")
+    __slots__ = ("changed", "hints", "kinds", "pieces", "prefix", "program", "text")
 
     def __init__(self, leaf: Leaf) -> None:
         self.text = leaf.text
         self.prefix = leaf.prefix()
         self.program = leaf.is_program()
+        self.pieces = self.told().split(" ")
         self.hints = 0
         self.changed = False
         self.kinds: list[str] = []
@@ -86,8 +87,10 @@ class _Work:
     def cut(self, found: Sequence[tuple[int, int, str]], tag: Tag) -> bool:
         """Mask what was *found* in the text as it is read, and say whether that changed it."""
         cuts = [cut for cut in _shift(found, len(self.prefix)) if not _CLOCK.fullmatch(self.text, cut[0], cut[1])]
-        self.text = cut_out(self.text, cuts, tag)
-        self.kinds += [kind for _, _, kind in cuts]
+        if cuts:
+            self.text = cut_out(self.text, cuts, tag)
+            self.kinds += [kind for _, _, kind in cuts]
+            self.pieces = self.told().split(" ")
         return bool(cuts)
 
 
@@ -112,14 +115,13 @@ class Masker:
         work = [_Work(leaf) for leaf in leaves]
         # A mask never adds what a rule looks for: a text without a hint needs no rule later on either.
         for each in work:
-            told = each.told()
-            each.hints = self._book.look(told, told.split(" "))
-        waiting, look = [each for each in work if each.text], self._tagger().find if work else None
+            each.hints = self._book.look(each.told(), each.pieces)
+        waiting, look = [each for each in work if each.text], self._tagger().find_split if work else None
         while waiting and look is not None:
             for each in waiting:
                 each.changed = bool(each.hints) and each.cut(self._book.find_by(each.hints, each.told()), self.tag)
             read = [each for each in waiting if not each.program]
-            for each, found in zip(read, look([each.told() for each in read], self._policy), strict=True):
+            for each, found in zip(read, look([each.pieces for each in read], self._policy), strict=True):
                 each.changed |= bool(found) and each.cut(found, self.tag)
             waiting, look = [each for each in waiting if each.changed], self._tagger().find_again
         return [Masked(each.text, tuple(each.kinds)) for each in work]

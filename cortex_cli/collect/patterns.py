@@ -15,15 +15,22 @@ __all__ = ["ASSIGNED", "CAPITAL", "COLONS", "DIGITS", "DOTTED", "LONG", "Cut", "
 # Hints that stand among a rule's keywords, and the form of the piece that gives them.
 DIGITS, DOTTED, COLONS, LONG, ASSIGNED = "<digits>", "<dotted>", "<colons>", "<long>", "<assigned>"
 CAPITAL = "<capital>"
+_NAMED, _SIGN = "<named>", "<sign>"
 _HINTS = {
     DIGITS: re.compile(r"\d\D*\d"),
     DOTTED: re.compile(r"\d\.\d{1,3}\.\d"),
     COLONS: re.compile(r"[0-9A-Fa-f:]:[0-9A-Fa-f]{0,4}:|(?:[0-9A-Fa-f]{2}-){3}"),
     LONG: re.compile(r"[A-Za-z0-9]{20}"),
     CAPITAL: re.compile(r"^[A-Z][a-z]"),
-    # The name of a secret with a sign of assignment behind it, or at the end, where the sign may be the next piece.
-    ASSIGNED: re.compile(r"(?i)(?:pass|pwd|secret|key|token|credential)[a-z_-]{0,8}[\"']?(?:[:=]|$)"),
+    # The name of a secret with a sign of assignment behind it; or at the end, when the sign begins the next piece.
+    ASSIGNED: re.compile(r"(?i)(?:pass|pwd|secret|key|token|credential)[a-z_-]{0,8}[\"']?[:=]"),
+    _NAMED: re.compile(r"(?i)(?:pass|pwd|secret|key|token|credential)[a-z_-]{0,8}[\"']?$"),
+    _SIGN: re.compile(r"^(?:[:=]|$)"),
 }
+# The hints that a piece without a digit may give, and the words of which one is in every name of a secret.
+_WITHOUT_DIGITS = (LONG, CAPITAL, _SIGN)
+_NAMES = ("pass", "pwd", "secret", "key", "token", "credential")
+_DIGIT = re.compile(r"\d")
 # Digits are everywhere; seven in a row with nothing but separators between them are not.
 _RUN = re.compile(r"\d(?:[ ./()-]{0,3}\d){6,60}")
 # What a rule for numbers may take before and after the run: country codes, letters of an account, an extension.
@@ -58,9 +65,10 @@ class RuleBook:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
-        words = sorted({word for rule in self.rules for word in rule.keywords})
+        words = sorted({word for rule in self.rules for word in rule.keywords} | {_NAMED, _SIGN})
         bits = {word: 1 << place for place, word in enumerate(words)}
-        self._digits = bits.get(DIGITS, 0)
+        self._digits, self._assigned = bits.get(DIGITS, 0), bits.get(ASSIGNED, 0)
+        self._apart = bits[_NAMED] | bits[_SIGN]
         self._masks = [(rule, reduce(or_, (bits[word] for word in rule.keywords))) for rule in self.rules]
         self._gate = _Gate(bits)
 
@@ -74,7 +82,9 @@ class RuleBook:
         hints = self._gate.look(pieces)
         if hints & self._digits and not _RUN.search(text):
             hints &= ~self._digits
-        return hints
+        if hints & self._apart == self._apart:
+            hints |= self._assigned
+        return hints & ~self._apart
 
     def find_by(self, hints: int, text: str) -> list[Cut]:
         """Return what the rules that *hints* allow take of *text*."""
@@ -116,9 +126,15 @@ class _Gate:
 
     def __init__(self, bits: dict[str, int]) -> None:
         self._known: dict[str, int] = {}
-        self._words = [(word, bit) for word, bit in bits.items() if word not in _HINTS]
-        self._any = re.compile("|".join(re.escape(word) for word, _ in self._words) or r"(?!)")
-        self._hints = [(pattern, bits[name]) for name, pattern in _HINTS.items() if name in bits]
+        words = [word for word in bits if word not in _HINTS]
+        self._words = [(word, bits[word]) for word in words if len(word) > 2]
+        self._short = [(word, bits[word]) for word in words if len(word) <= 2]
+        # A word is looked for only in pieces that hold its first three letters.
+        self._starts = {word[:3] for word, _ in self._words} | {word[:3] for word in _NAMES}
+        hints = [(name, pattern, bits[name]) for name, pattern in _HINTS.items() if name in bits]
+        self._named = [(pattern, bit) for name, pattern, bit in hints if name in {ASSIGNED, _NAMED}]
+        self._hints = [(pattern, bit) for name, pattern, bit in hints if name not in {ASSIGNED, _NAMED}]
+        self._plain = [(pattern, bit) for name, pattern, bit in hints if name in _WITHOUT_DIGITS]
 
     def look(self, pieces: Sequence[str]) -> int:
         """Return the bits of all *pieces*."""
@@ -141,6 +157,12 @@ class _Gate:
 
     def _judge(self, piece: str) -> int:
         lowered, bits = piece.lower(), 0
-        if self._any.search(lowered):
-            bits = reduce(or_, (bit for word, bit in self._words if word in lowered))
-        return bits | reduce(or_, (bit for pattern, bit in self._hints if pattern.search(piece)), 0)
+        if not self._starts.isdisjoint([lowered[place : place + 3] for place in range(len(lowered) - 2)]):
+            bits = reduce(or_, (bit for word, bit in self._words if word in lowered), 0)
+            bits |= reduce(or_, (bit for pattern, bit in self._named if pattern.search(piece)), 0)
+        bits |= reduce(or_, (bit for word, bit in self._short if word in lowered), 0)
+        # Most pieces have no digit, and then next to no hint.
+        for pattern, bit in self._hints if _DIGIT.search(piece) else self._plain:
+            if pattern.search(piece):
+                bits |= bit
+        return bits

@@ -62,6 +62,9 @@ SECRET_KEY = re.compile(
 )
 
 
+_GITLAB = ("glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "gloas-", "glsoat-", "glft-", "glimt-", "glagent-")
+
+
 def _issued(pattern: str, *keywords: str) -> Rule:
     """Return the rule for keys whose issuer gives them an unmistakable form."""
     return Rule("API_KEY", re.compile(pattern), keywords)
@@ -75,7 +78,7 @@ _ISSUED = (
     ),
     _issued(r"gh[pousr]_[A-Za-z0-9]{30,255}", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
     _issued(r"github_pat_[A-Za-z0-9_]{22,255}", "github_pat_"),
-    _issued(r"gl(?:pat|dt|rt|ptt|cbt|oas|soat|ft|imt|agent)-[A-Za-z0-9_-]{20,64}", "gl"),
+    _issued(r"gl(?:pat|dt|rt|ptt|cbt|oas|soat|ft|imt|agent)-[A-Za-z0-9_-]{20,64}", *_GITLAB),
     _issued(r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])", "akia", "asia", "abia", "acca"),
     _issued(r"AIza[A-Za-z0-9_-]{35}", "aiza"),
     _issued(r"GOCSPX-[A-Za-z0-9_-]{20,40}", "gocspx-"),
@@ -174,9 +177,9 @@ _WHERE = (
     Rule(
         "PASSWORD",
         re.compile(
-            r"(?:sshpass|docker[ \t]login|7z)(?=[ \t])[^\n|;]{0,200}?(?<=[ \t])-p[ \t]{0,2}[\"']?([^\s\"'-][^\s\"']{2,100})"
+            r"(?:sshpass|docker[ \t]login)(?=[ \t])[^\n|;]{0,200}?(?<=[ \t])-p[ \t]{0,2}[\"']?([^\s\"'-][^\s\"']{2,100})"
         ),
-        ("sshpass", "docker", "7z"),
+        ("sshpass", "docker"),
         _if_value,
     ),
     Rule(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from cortex_cli.domain.errors import UsageError
-from cortex_cli.models.words import TOKEN, Could, Vocabulary, is_link, stand_in
+from cortex_cli.models.words import LONGEST, TOKEN, Could, Vocabulary, is_link, stand_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,8 +37,8 @@ NEAR, FAR = 2, 4
 BETWEEN = NEAR + FAR
 # Distinct pieces and words that are remembered: about 300 bytes each; then everything is forgotten and learned anew.
 _MOST_PIECES, _MOST_WORDS = 200_000, 60_000
-# Characters that are read together: their arrays just fit into the cache of a core.
-_TOGETHER = 64_000
+# Pieces that are read together: their arrays just fit into the cache of a core.
+_TOGETHER = 12_000
 # How often it is looked beside what was told, and where.
 _ROUNDS, _BESIDE = 3, (-3, -2, -1, 1, 2, 3)
 
@@ -97,16 +97,22 @@ class Tagger:
 
     def find(self, texts: Sequence[str], level: str) -> list[list[Found]]:
         """Return what is found in each of *texts*, in order and without overlap, at *level* (`standard`, `strict`)."""
+        return self.find_split([text.split(" ") for text in texts], level)
+
+    def find_split(self, texts: Sequence[Sequence[str]], level: str) -> list[list[Found]]:
+        """Return what `find` does for *texts* that were split at spaces before."""
         return self._find(texts, level, _candidates)
 
-    def find_again(self, texts: Sequence[str], level: str) -> list[list[Found]]:
-        """Return what is found in *texts* beside placeholders: elsewhere nothing changed since they were put in."""
+    def find_again(self, texts: Sequence[Sequence[str]], level: str) -> list[list[Found]]:
+        """Return what is found in split *texts* beside placeholders: elsewhere nothing changed since they were put in."""
         return self._find(texts, level, _beside_placeholders)
 
-    def _find(self, texts: Sequence[str], level: str, choose: "Callable[[Marks], Bools]") -> list[list[Found]]:
+    def _find(
+        self, texts: Sequence[Sequence[str]], level: str, choose: "Callable[[Marks], Bools]"
+    ) -> list[list[Found]]:
         found: list[list[Found]] = []
         for part in _split_evenly(texts):
-            line = self._read([text.split(" ") for text in part])
+            line = self._read(part)
             found += _gather(part, line, self._tell(line, choose(line.marks), level))
         return found
 
@@ -208,8 +214,9 @@ class Tagger:
     def _learn_piece(self, piece: str) -> int:
         words, new, spaced = self._words, self._new, True
         self._starts.append(len(self._flat))
-        for token in TOKEN.findall(piece):
-            key = (stand_in(token), spaced)
+        # A word of letters is a token of its own: most pieces need no pattern.
+        for token in [piece] if piece.isalpha() and len(piece) < LONGEST else TOKEN.findall(piece):
+            key = (token if token.isalpha() else stand_in(token), spaced)
             number = words.get(key)
             if number is None:
                 words[key] = number = len(words)
@@ -239,13 +246,13 @@ class Tagger:
         self._new = []
 
 
-def _split_evenly(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+def _split_evenly(texts: Sequence[Sequence[str]]) -> Iterator[Sequence[Sequence[str]]]:
     first, size = 0, 0
-    for place, text in enumerate(texts):
+    for place, pieces in enumerate(texts):
         if size > _TOGETHER:
             yield texts[first:place]
             first, size = place, 0
-        size += len(text)
+        size += len(pieces)
     if first < len(texts):
         yield texts[first:]
 
@@ -269,7 +276,7 @@ def _candidates(marks: "Marks") -> "Bools":
     return able
 
 
-def _gather(texts: Sequence[str], line: _Line, told: dict[int, str]) -> list[list[Found]]:
+def _gather(texts: Sequence[Sequence[str]], line: _Line, told: dict[int, str]) -> list[list[Found]]:
     found: list[list[Found]] = [[] for _ in texts]
     places = sorted(told)
     owners = (line.bounds.searchsorted(places, side="right") - 1).tolist()
@@ -279,14 +286,13 @@ def _gather(texts: Sequence[str], line: _Line, told: dict[int, str]) -> list[lis
         start = int(line.bounds[owner])
         mine = [(place - start, told[place]) for place in places[first:last]]
         sizes = line.sizes[line.firsts[owner] : line.firsts[owner + 1] - 1].tolist()
-        found[owner] = list(_join(texts[owner], _locate(texts[owner], mine, sizes)))
+        found[owner] = list(_join(" ".join(texts[owner]), _locate(texts[owner], mine, sizes)))
         first = last
     return found
 
 
-def _locate(text: str, told: Sequence[tuple[int, str]], sizes: Sequence[int]) -> Iterator[Found]:
+def _locate(pieces: Sequence[str], told: Sequence[tuple[int, str]], sizes: Sequence[int]) -> Iterator[Found]:
     # Places of words become places of characters, piece by piece: most pieces of a text hold no name.
-    pieces = text.split(" ")
     words = list(accumulate(sizes, initial=0))
     characters = list(accumulate((len(piece) + 1 for piece in pieces), initial=0))
     for place, label in told:

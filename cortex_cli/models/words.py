@@ -8,6 +8,7 @@ from typing import NamedTuple
 __all__ = [
     "BUCKETS",
     "FIRST_ROWS",
+    "LONGEST",
     "NOTHING",
     "TOKEN",
     "UNKNOWN",
@@ -26,11 +27,11 @@ FIRST_ROWS = 3
 # Rows that affixes and shapes share by hash.
 BUCKETS = 8192
 # Longer runs without a space are cut, so that no text makes a word of a megabyte; the longest of them are no names.
-_LONGEST, _LONGEST_NAME = 40, 20
+LONGEST, _LONGEST_NAME = 40, 20
 
 _TAG = r"<[A-Z][A-Z_]{0,24}_(?:[a-p]{10}|\d{1,9})>"
 _LINK = r"(?:https?://|www\.)[^\s<>\"'`)\]}|,;]{0,400}[\w/]"
-TOKEN = re.compile(rf"{_TAG}|{_LINK}|\w{{1,{_LONGEST}}}|[^\w\s]|[^\S ]")
+TOKEN = re.compile(rf"{_TAG}|{_LINK}|\w{{1,{LONGEST}}}|[^\w\s]|[^\S ]")
 _RUN = re.compile(r"(.)\1{3,}")
 
 
@@ -137,7 +138,10 @@ def _shape(token: str) -> str:
     # X and x for letters, d for digits, runs of more than three cut; a year keeps its century.
     if token.isdigit():
         return f"{token[:2]}dd" if len(token) == 4 and token[:2] in {"19", "20"} else "d" * len(token[:12]) + token[0]
-    shape = "".join("d" if c.isdigit() else "X" if c.isupper() else "x" if c.isalpha() else c for c in token[:12])
+    head = token[:12]
+    if head.isalpha() and head[1:].islower():  # a plain word, with or without a capital
+        return ("X" if head[0].isupper() else "x") + "xxx"[: len(head) - 1] if head[0].isupper() else "xxx"[: len(head)]
+    shape = "".join("d" if c.isdigit() else "X" if c.isupper() else "x" if c.isalpha() else c for c in head)
     return _RUN.sub(r"\1\1\1", shape)
 
 

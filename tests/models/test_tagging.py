@@ -81,7 +81,7 @@ def test_texts_that_are_read_together_do_not_touch_each_other() -> None:
 def test_beside_placeholders_only_is_looked_again() -> None:
     far = "hello " * 9
     text = f"<PERSON_abcdefghij> Anna {far}Berg"
-    assert [text[a:b] for a, b, _ in HAND.find_again([text], "standard")[0]] == ["Anna"]
+    assert [text[a:b] for a, b, _ in HAND.find_again([text.split(" ")], "standard")[0]] == ["Anna"]
 
 
 def test_nothing_is_found_in_nothing() -> None:
