@@ -261,7 +261,9 @@ def _beside_placeholders(marks: "Marks") -> "Bools":
     import numpy as np
 
     near = np.zeros(len(marks), bool)
-    around = np.flatnonzero(marks == Could.PLACEHOLDER)[:, None] + np.arange(-BETWEEN, BETWEEN + 1)
+    # One word further than a word can see: a rule may have cut the word beside the placeholder in two.
+    reach = np.arange(-BETWEEN - 1, BETWEEN + 2)
+    around = np.flatnonzero(marks == Could.PLACEHOLDER)[:, None] + reach
     near[around.clip(0, len(near) - 1)] = True
     return _candidates(marks) & near
 
