@@ -6,16 +6,20 @@ masks something, so the rounds end, and masking what was masked already changes 
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cortex_cli.collect.patterns import RuleBook
 from cortex_cli.collect.personal import PERSONAL, STRICT
 from cortex_cli.collect.secrets import SECRETS
+from cortex_cli.models.tagging import Split, take_span
 
 if TYPE_CHECKING:
-    from cortex_cli.models.tagging import Tagger
+    from cortex_cli.models.lexicon import Lexicon
+    from cortex_cli.models.tagging import Span, Tagger
 
 __all__ = ["RULES", "Leaf", "Masked", "Masker", "Policy", "cut_out"]
 
@@ -35,6 +39,10 @@ _PROGRAM = frozenset(
     {"action", "event", "finish_reason", "format", "function", "intent", "kind", "method", "model", "role", "status"}
     | {"tool", "tool_name", "tools", "type"}
 )
+# Characters that are masked together: what is worked on stays in the cache of a core (10 % faster than 20 times as many).
+_TOGETHER = 60_000
+# Placeholders that are remembered: names come again and again.
+_MOST_TAGS = 50_000
 # A time of day alone tells nothing about anybody.
 _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?")
 _WORD = re.compile(r"[A-Za-z_][\w.-]{0,63}")
@@ -67,31 +75,54 @@ class Masked(NamedTuple):
 
 
 class _Work:
-    """A text while it is masked, split at spaces, the name of its field, what rules may find, and the kinds of its masks."""
+    """A text while it is masked: split at spaces, behind the name of its field, with the kinds of its masks."""
 
-    __slots__ = ("changed", "hints", "kinds", "pieces", "prefix", "program", "text")
+    __slots__ = ("before", "changed", "hints", "kinds", "leaf", "numbers", "pieces", "program")
 
     def __init__(self, leaf: Leaf) -> None:
-        self.text = leaf.text
-        self.prefix = leaf.prefix()
-        self.program = leaf.is_program()
-        self.pieces = self.told().split(" ")
+        prefix = leaf.prefix() if leaf.name else ""
+        self.leaf = leaf
+        self.before = len(prefix)
+        self.program = bool(leaf.name) and leaf.is_program()
+        self.pieces = (prefix + leaf.text).split(" ")
+        self.numbers: list[int] = []
         self.hints = 0
         self.changed = False
         self.kinds: list[str] = []
 
     def told(self) -> str:
         """Return the text as rules and tagger read it."""
-        return self.prefix + self.text
+        return " ".join(self.pieces) if self.kinds or self.before else self.leaf.text
+
+    def text(self) -> str:
+        """Return the text as it is now."""
+        return self.told()[self.before :] if self.kinds else self.leaf.text
 
     def cut(self, found: Sequence[tuple[int, int, str]], tag: Tag) -> bool:
         """Mask what was *found* in the text as it is read, and say whether that changed it."""
-        cuts = [cut for cut in _shift(found, len(self.prefix)) if not _CLOCK.fullmatch(self.text, cut[0], cut[1])]
+        text = self.told()
+        cuts = [cut for cut in found if cut[0] >= self.before and not _CLOCK.fullmatch(text, cut[0], cut[1])]
         if cuts:
-            self.text = cut_out(self.text, cuts, tag)
+            self.pieces = cut_out(text, cuts, tag).split(" ")
             self.kinds += [kind for _, _, kind in cuts]
-            self.pieces = self.told().split(" ")
         return bool(cuts)
+
+    def splice(self, spans: "Sequence[Span]", tag: Tag, lexicon: "Lexicon") -> bool:
+        """Mask the *spans* that the tagger found, and say whether that changed the text."""
+        pieces, count = self.pieces, len(self.kinds)
+        # The name of the field is context: what begins in it is no part of the text.
+        named = self.leaf.prefix().count(" ") if self.before else 0
+        for span in reversed(spans):  # from the end, so that the places of the others hold
+            value = take_span(pieces, span)
+            if span.first < named or (value[0].isdigit() and _CLOCK.fullmatch(value)):
+                continue
+            first, start, last, end, kind = span
+            before, after = pieces[first][:start], pieces[last][end:]
+            pieces[first : last + 1] = [f"{before}{tag(kind, value)}{after}"]
+            # All placeholders of a kind are read alike.
+            self.numbers[first : last + 1] = lexicon.number([f"{before}<{kind}_1>{after}"])
+            self.kinds.insert(count, kind)
+        return len(self.kinds) > count
 
 
 class Masker:
@@ -102,29 +133,56 @@ class Masker:
         self._policy = policy
         self._names = names
         self._book = RuleBook(RULES[policy])
+        self._tags: dict[tuple[str, str], str] = {}
         self._opened: Tagger | None = None
 
     def tag(self, kind: str, value: str) -> str:
         """Return the placeholder for *value*: the same however it is spaced and in whatever case."""
-        told = f"{kind}\0{_SEPARATORS.sub('', value).lower()}".encode(errors="surrogatepass")
-        sealed = hmac.digest(self._key, told, "sha256")[:5].hex().translate(_LETTERS)
-        return f"<{kind}_{sealed}>"
+        found = self._tags.get((kind, value))
+        if found is None:
+            told = f"{kind}\0{_SEPARATORS.sub('', value).lower()}".encode(errors="surrogatepass")
+            sealed = hmac.digest(self._key, told, "sha256")[:5].hex().translate(_LETTERS)
+            if len(self._tags) >= _MOST_TAGS:
+                self._tags.clear()
+            self._tags[kind, value] = found = f"<{kind}_{sealed}>"
+        return found
 
     def mask(self, leaves: Sequence[Leaf]) -> list[Masked]:
         """Return every one of *leaves* masked, in order."""
-        work = [_Work(leaf) for leaf in leaves]
-        # A mask never adds what a rule looks for: a text without a hint needs no rule later on either.
+        masked: list[Masked] = []
+        for part in _portions(leaves):
+            work = [_Work(leaf) for leaf in part]
+            self._mask(work, self._tagger())
+            masked += [
+                Masked(each.text(), tuple(each.kinds)) if each.kinds else Masked(each.leaf.text) for each in work
+            ]
+        return masked
+
+    def _mask(self, work: "list[_Work]", tagger: "Tagger") -> None:
+        tagger.lexicon.make_room()
         for each in work:
-            each.hints = self._book.look(each.told(), each.pieces)
-        waiting, look = [each for each in work if each.text], self._tagger().find_split if work else None
-        while waiting and look is not None:
+            each.numbers = tagger.lexicon.number(each.pieces)
+        self._hint(work, tagger.lexicon)
+        waiting, look = work, tagger.find_split
+        while waiting:
             for each in waiting:
                 each.changed = bool(each.hints) and each.cut(self._book.find_by(each.hints, each.told()), self.tag)
+                if each.changed:
+                    each.numbers = tagger.lexicon.number(each.pieces)
             read = [each for each in waiting if not each.program]
-            for each, found in zip(read, look([each.pieces for each in read], self._policy), strict=True):
-                each.changed |= bool(found) and each.cut(found, self.tag)
-            waiting, look = [each for each in waiting if each.changed], self._tagger().find_again
-        return [Masked(each.text, tuple(each.kinds)) for each in work]
+            splits = [Split(each.pieces, each.numbers) for each in read]
+            for each, spans in zip(read, look(splits, self._policy), strict=True):
+                each.changed |= bool(spans) and each.splice(spans, self.tag, tagger.lexicon)
+            waiting, look = [each for each in waiting if each.changed], tagger.find_again
+
+    def _hint(self, work: "list[_Work]", lexicon: "Lexicon") -> None:
+        # A mask never adds what a rule looks for: a text without a hint needs no rule later on either.
+        for each, rank in zip(work, lexicon.rank([each.numbers for each in work]), strict=True):
+            if rank == 1:
+                each.hints = self._book.has_number(each.told())
+            elif rank:
+                bits = reduce(or_, map(lexicon.notes.__getitem__, each.numbers))
+                each.hints = self._book.settle(bits, each.told())
 
     def mask_by_rule(self, text: str) -> Masked:
         """Return *text* masked without the tagger, as the name of a field is."""
@@ -144,7 +202,17 @@ class Masker:
             from cortex_cli.models.tagging import load_tagger
 
             self._opened = load_tagger(self._names)
+            self._opened.note(self._book.judge)
         return self._opened
+
+
+def _portions(leaves: Sequence[Leaf]) -> Iterator[Sequence[Leaf]]:
+    first, size = 0, 0
+    for place, leaf in enumerate(leaves, 1):
+        size += len(leaf.text)
+        if size > _TOGETHER or place == len(leaves):
+            yield leaves[first:place]
+            first, size = place, 0
 
 
 def cut_out(text: str, cuts: Sequence[tuple[int, int, str]], tag: Tag) -> str:

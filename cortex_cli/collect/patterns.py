@@ -10,7 +10,7 @@ from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
-__all__ = ["ASSIGNED", "CAPITAL", "COLONS", "DIGITS", "DOTTED", "LONG", "Cut", "Rule", "RuleBook"]
+__all__ = ["ASSIGNED", "CAPITAL", "COLONS", "DIGITS", "DOTTED", "LONG", "Cut", "Note", "Rule", "RuleBook"]
 
 # Hints that stand among a rule's keywords, and the form of the piece that gives them.
 DIGITS, DOTTED, COLONS, LONG, ASSIGNED = "<digits>", "<dotted>", "<colons>", "<long>", "<assigned>"
@@ -60,6 +60,13 @@ class Rule(NamedTuple):
     accept: Callable[[str], int] = len
 
 
+class Note(NamedTuple):
+    """What a piece may hold, as bits, and its *rank*: 0 for nothing, 1 for a number at most, 2 for more."""
+
+    bits: int
+    rank: int
+
+
 class RuleBook:
     """Rules in order of precedence: what an earlier rule takes, a later one leaves."""
 
@@ -68,7 +75,7 @@ class RuleBook:
         words = sorted({word for rule in self.rules for word in rule.keywords} | {_NAMED, _SIGN})
         bits = {word: 1 << place for place, word in enumerate(words)}
         self._digits, self._assigned = bits.get(DIGITS, 0), bits.get(ASSIGNED, 0)
-        self._apart = bits[_NAMED] | bits[_SIGN]
+        self._sign, self._apart = bits[_SIGN], bits[_NAMED] | bits[_SIGN]
         self._masks = [(rule, reduce(or_, (bits[word] for word in rule.keywords))) for rule in self.rules]
         self._gate = _Gate(bits)
 
@@ -79,7 +86,21 @@ class RuleBook:
 
     def look(self, text: str, pieces: Sequence[str]) -> int:
         """Return what *text*, split at spaces into *pieces*, may hold: 0 for nothing, else hints for `find_by`."""
-        hints = self._gate.look(pieces)
+        return self.settle(self._gate.look(pieces), text)
+
+    def judge(self, piece: str) -> Note:
+        """Return what *piece* alone may hold; the bits of all pieces together are for `settle`."""
+        bits = self._gate.judge(piece)
+        # The sign of an assignment says nothing unless the name of a secret stands somewhere.
+        alone = bits & ~self._sign
+        return Note(bits, 0 if not alone else 1 if alone == self._digits else 2)
+
+    def has_number(self, text: str) -> int:
+        """Return the hints for `find_by` of a *text* whose pieces are of rank 1."""
+        return self._digits if _RUN.search(text) else 0
+
+    def settle(self, hints: int, text: str) -> int:
+        """Return of the bits of all pieces of *text* together those that hold for the text, as hints for `find_by`."""
         if hints & self._digits and not _RUN.search(text):
             hints &= ~self._digits
         if hints & self._apart == self._apart:
@@ -149,13 +170,14 @@ class _Gate:
         bits = 0
         for piece in pieces:
             if piece not in self._known:
-                found = self._judge(piece)
+                found = self.judge(piece)
                 bits |= found
                 if len(piece) <= _LONGEST_PIECE:
                     self._known[piece] = found
         return bits
 
-    def _judge(self, piece: str) -> int:
+    def judge(self, piece: str) -> int:
+        """Return the bits of *piece*."""
         lowered, bits = piece.lower(), 0
         if not self._starts.isdisjoint([lowered[place : place + 3] for place in range(len(lowered) - 2)]):
             bits = reduce(or_, (bit for word, bit in self._words if word in lowered), 0)

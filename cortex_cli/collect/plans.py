@@ -1,7 +1,7 @@
 """How a text is masked: as it is, or as JSON, string by string, so that it stays JSON."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -9,27 +9,13 @@ from cortex_cli.collect.masking import Leaf, Masked, Masker
 from cortex_cli.collect.secrets import SECRET_KEY
 from cortex_cli.domain.digests import canonical_json
 
-__all__ = ["JsonPlan", "TextPlan", "plan_text"]
+__all__ = ["JsonPlan", "plan_json", "plan_leaves"]
 
 # Deeper JSON is masked as plain text.
 _DEEPEST = 60
 # A number of fewer digits tells no telephone, card or account.
 _LEAST = 10_000
-
-
-class TextPlan(NamedTuple):
-    """A text that is masked as it is."""
-
-    text: str
-
-    @property
-    def leaves(self) -> list[Leaf]:
-        """Return what there is to mask."""
-        return [Leaf(self.text)]
-
-    def finish(self, masks: Mapping[Leaf, Masked]) -> Masked:
-        """Return the text as *masks* has it."""
-        return masks[Leaf(self.text)]
+_JSON = frozenset("{[")
 
 
 class JsonPlan:
@@ -65,7 +51,7 @@ class JsonPlan:
             for item in value:
                 yield from self._walk(item, name, depth + 1)
         elif (leaf := _leaf(value, name)) is not None:
-            inner = _plan_json(leaf.text, self._masker, name) if isinstance(value, str) else None
+            inner = plan_json(leaf.text, self._masker, name) if isinstance(value, str) else None
             if inner is not None:
                 self._inner[leaf] = inner
             yield from [leaf] if inner is None else inner.leaves
@@ -92,13 +78,15 @@ class JsonPlan:
         return found.text if found.text != leaf.text else value
 
 
-def plan_text(text: str, masker: Masker) -> TextPlan | JsonPlan:
-    """Return how *masker* is to mask *text*."""
-    return _plan_json(text, masker) or TextPlan(text)
+def plan_leaves(text: str, masker: Masker) -> list[Leaf]:
+    """Return what there is to mask in *text*."""
+    plan = plan_json(text, masker)
+    return [Leaf(text)] if plan is None else plan.leaves
 
 
-def _plan_json(text: str, masker: Masker, name: str = "") -> JsonPlan | None:
-    if text[:1] not in {"{", "["}:
+def plan_json(text: str, masker: Masker, name: str = "") -> JsonPlan | None:
+    """Return how *masker* is to mask *text* in the field *name*, or None when it is no JSON."""
+    if text[0] not in _JSON:
         return None
     try:
         return JsonPlan(text, msgspec.json.decode(text), masker, name)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from cortex_cli.collect.masking import Masked, Masker, Policy
-from cortex_cli.collect.plans import plan_text
+from cortex_cli.collect.masking import Leaf, Masked, Masker, Policy
+from cortex_cli.collect.plans import plan_json, plan_leaves
 from cortex_cli.collect.records import Record
-from cortex_cli.domain.interactions import Feedback, Interaction
+from cortex_cli.domain.interactions import Feedback, Interaction, Message
 from cortex_cli.store.starter import starter_root
 
 __all__ = ["NOT_COVERED", "NUMBER", "Policy", "Redactor", "current_stamp", "default_names"]
@@ -88,38 +88,35 @@ class Redactor:
 
     def residue(self, record: Record) -> list[str]:
         """Return the kinds that rules still find in *record*: none in a record that was masked by this policy."""
-        leaves = (leaf for text in _texts(record) if text for leaf in plan_text(text, self._masker).leaves)
+        leaves = (leaf for text in _texts(record) if text for leaf in plan_leaves(text, self._masker))
         return sorted({kind for leaf in leaves for kind in self._masker.residue(leaf)})
 
     def _redact_interaction(self, record: Interaction, masked: dict[str, Masked]) -> Interaction:
-        def take(text: str) -> str:
-            return self._take(text, masked) if text else ""
-
+        take = self._take
         return msgspec.structs.replace(
             record,
-            messages=tuple(
-                msgspec.structs.replace(
-                    message,
-                    content=take(message.content),
-                    tool_calls=take(message.tool_calls),
-                    name=self._account(message.name) if message.role == "user" else message.name,
-                )
-                for message in record.messages
-            ),
-            output=take(record.output),
-            calls=take(record.calls),
-            tools=take(record.tools),
-            error=take(record.error),
+            messages=tuple(self._redact_message(message, masked) for message in record.messages),
+            output=take(record.output, masked),
+            calls=take(record.calls, masked),
+            tools=take(record.tools, masked),
+            error=take(record.error, masked),
             user=self._account(record.user),
-            meta={name: take(value) for name, value in record.meta.items()},
+            meta={name: take(value, masked) for name, value in record.meta.items()},
             redaction=self._stamped(record),
         )
+
+    def _redact_message(self, message: Message, masked: dict[str, Masked]) -> Message:
+        content, calls = self._take(message.content, masked), self._take(message.tool_calls, masked)
+        name = self._account(message.name) if message.role == "user" else message.name
+        if content is message.content and calls is message.tool_calls and name is message.name:
+            return message
+        return msgspec.structs.replace(message, content=content, tool_calls=calls, name=name)
 
     def _redact_feedback(self, record: Feedback, masked: dict[str, Masked]) -> Feedback:
         return msgspec.structs.replace(
             record,
-            comment=self._take(record.comment, masked) if record.comment else "",
-            demonstration=self._take(record.demonstration, masked) if record.demonstration else "",
+            comment=self._take(record.comment, masked),
+            demonstration=self._take(record.demonstration, masked),
             redaction=self._stamped(record),
         )
 
@@ -134,11 +131,11 @@ class Redactor:
         return record.redaction or self.stamp if self.policy == "off" else self.stamp
 
     def _take(self, text: str, masked: dict[str, Masked]) -> str:
-        found = masked.get(text)
-        if found is None:
-            return text
-        if found.kinds:
-            self.counts.update(found.kinds)
+        found = masked.get(text) if text else None
+        if found is None or not found.kinds:
+            return found.text if found else text
+        for kind in found.kinds:
+            self.counts[kind] += 1
         return found.text
 
     def _redact_texts(self, texts: Iterable[str]) -> dict[str, Masked]:
@@ -146,13 +143,16 @@ class Redactor:
         wanted = dict.fromkeys(text for text in texts if text)
         if self.policy == "off":
             return {}
-        known = {text: self._known[text] for text in wanted if text in self._known}
-        plans = {text: plan_text(text, self._masker) for text in wanted if text not in known}
-        leaves = list(dict.fromkeys(leaf for plan in plans.values() for leaf in plan.leaves))
+        masked: dict[str, Masked] = {text: self._known[text] for text in wanted if text in self._known}
+        fresh = [text for text in wanted if text not in masked]
+        plans = {text: plan for text in fresh if (plan := plan_json(text, self._masker)) is not None}
+        plain = {text: Leaf(text) for text in fresh if text not in plans}
+        leaves = list(dict.fromkeys([*plain.values(), *(leaf for plan in plans.values() for leaf in plan.leaves)]))
         masks = dict(zip(leaves, self._masker.mask(leaves), strict=True))
-        fresh = {text: plan.finish(masks) for text, plan in plans.items()}
-        self._remember(fresh)
-        return known | fresh
+        found = {text: masks[leaf] for text, leaf in plain.items()}
+        found |= {text: plan.finish(masks) for text, plan in plans.items()}
+        self._remember(found)
+        return masked | found
 
     def _remember(self, fresh: dict[str, Masked]) -> None:
         self._size += sum(map(len, fresh))

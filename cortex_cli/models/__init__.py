@@ -10,6 +10,7 @@ __all__ = [
     "chat",
     "embedding",
     "generation",
+    "lexicon",
     "lora",
     "scoring",
     "tagging",

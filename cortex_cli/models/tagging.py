@@ -7,17 +7,17 @@ neighbours. Texts are read together, so that the arrays are long.
 """
 
 import re
-from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from cortex_cli.domain.errors import UsageError
-from cortex_cli.models.words import LONGEST, TOKEN, Could, Vocabulary, is_link, stand_in
+from cortex_cli.models.lexicon import BETWEEN, FAR, NEAR, Judge, Lexicon, Line, token_spans
+from cortex_cli.models.words import LONGEST, Could, Vocabulary, is_link
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,15 +28,12 @@ if TYPE_CHECKING:
     Marks = NDArray[np.int8]
     Bools = NDArray[np.bool_]
 
-__all__ = ["BETWEEN", "FAR", "NEAR", "OUTSIDE", "Found", "Tagger", "load_tagger"]
+__all__ = ["OUTSIDE", "Found", "Span", "Split", "Tagger", "load_tagger", "take_span"]
 
 OUTSIDE = "O"
-# Words on each side that the first and the second layer look at.
-NEAR, FAR = 2, 4
-# The gap between texts: as far as a word can see, so that no text changes what is found in the next one.
-BETWEEN = NEAR + FAR
-# Distinct pieces and words that are remembered: about 300 bytes each; then everything is forgotten and learned anew.
-_MOST_PIECES, _MOST_WORDS = 200_000, 60_000
+# A word that was told: its text, its piece in it, which word of the piece it is, its label. No type of its own: making a
+# named tuple takes as long as everything else that is done with a word.
+_Told = tuple[int, int, int, str]
 # Pieces that are read together: their arrays just fit into the cache of a core.
 _TOGETHER = 12_000
 # How often it is looked beside what was told, and where.
@@ -67,17 +64,21 @@ class Found(NamedTuple):
     label: str
 
 
-class _Line(NamedTuple):
-    """Texts as one line of words with gaps between them; text i has the words from *bounds[i]* and pieces from *firsts[i]*.
+class Span(NamedTuple):
+    """A part of a split text, called *label*: from character *start* of piece *first* to *end* of piece *last*."""
 
-    *sizes* is the number of words of each piece; what could be a name is in *marks*.
-    """
+    first: int
+    start: int
+    last: int
+    end: int
+    label: str
 
-    words: "Numbers"
-    marks: "Marks"
-    bounds: "Numbers"
-    firsts: list[int]
-    sizes: "NDArray[np.int32]"
+
+class Split(NamedTuple):
+    """A text split at single spaces, and the number of each piece in the tagger's lexicon."""
+
+    pieces: list[str]
+    numbers: list[int]
 
 
 class Tagger:
@@ -91,63 +92,86 @@ class Tagger:
     ) -> None:
         self.labels = tuple(labels)
         self.limits = limits
+        self.lexicon = Lexicon(vocabulary, weights)
         self._vocabulary = vocabulary
         self._weights = weights
-        self._forget()
+
+    def note(self, judge: Judge) -> None:
+        """Let *judge* look at every piece that is learned from now on; what was learned is forgotten."""
+        self.lexicon = Lexicon(self._vocabulary, self._weights, judge)
 
     def find(self, texts: Sequence[str], level: str) -> list[list[Found]]:
         """Return what is found in each of *texts*, in order and without overlap, at *level* (`standard`, `strict`)."""
-        return self.find_split([text.split(" ") for text in texts], level)
+        self.lexicon.make_room()
+        splits = [Split(pieces, self.lexicon.number(pieces)) for pieces in (text.split(" ") for text in texts)]
+        found = self.find_split(splits, level)
+        return [list(_place(split.pieces, spans)) for split, spans in zip(splits, found, strict=True)]
 
-    def find_split(self, texts: Sequence[Sequence[str]], level: str) -> list[list[Found]]:
-        """Return what `find` does for *texts* that were split at spaces before."""
+    def find_split(self, texts: Sequence[Split], level: str) -> list[list[Span]]:
+        """Return what `find` does for *texts* that were split and numbered before."""
         return self._find(texts, level, _candidates)
 
-    def find_again(self, texts: Sequence[Sequence[str]], level: str) -> list[list[Found]]:
+    def find_again(self, texts: Sequence[Split], level: str) -> list[list[Span]]:
         """Return what is found in split *texts* beside placeholders: elsewhere nothing changed since they were put in."""
         return self._find(texts, level, _beside_placeholders)
 
-    def _find(
-        self, texts: Sequence[Sequence[str]], level: str, choose: "Callable[[Marks], Bools]"
-    ) -> list[list[Found]]:
-        found: list[list[Found]] = []
+    def _find(self, texts: Sequence[Split], level: str, choose: "Callable[[Marks], Bools]") -> list[list[Span]]:
+        found: list[list[Span]] = []
         for part in _split_evenly(texts):
-            line = self._read(part)
-            found += _gather(part, line, self._tell(line, choose(line.marks), level))
+            line = self.lexicon.read([text.numbers for text in part])
+            spans: list[list[Span]] = [[] for _ in part]
+            for owner, group in groupby(self._tell(line, choose(line.marks), level), itemgetter(0)):
+                spans[owner] = list(_join(part[owner].pieces, group))
+            found += spans
         return found
 
     def probabilities(self, text: str) -> "Floats":
         """Return the probability of every label for every token of *text*, (tokens, labels)."""
         import numpy as np
 
-        line = self._read([text.split(" ")])
-        return self._score(line.words, np.arange(BETWEEN, len(line.words) - BETWEEN))
+        line = self.lexicon.read([self.lexicon.number(text.split(" "))])
+        return self._score(line.words, np.arange(BETWEEN, len(line.words) - BETWEEN)).T
 
-    def _tell(self, line: _Line, able: "Bools", level: str) -> dict[int, str]:
+    def _tell(self, line: Line, able: "Bools", level: str) -> Iterator[_Told]:
         # Candidates first, then what stands beside those that were told: a plain word may be part of a name.
         # A placeholder never is: masking it again under another kind would go on for ever.
         import numpy as np
 
         words, limits = line.words, self.limits[level]
-        told: dict[int, str] = {}
+        told = np.zeros(len(words), np.int8)
         places, seen = np.flatnonzero(able), able | (line.marks == Could.PLACEHOLDER)
         for _ in range(_ROUNDS):
             if not places.size:
                 break
             chances = self._score(words, places)
-            likely = 1.0 - chances[:, 0]
+            likely = 1.0 - chances[0]
             hits = np.flatnonzero(likely >= limits.min())
-            best = chances[hits, 1:].argmax(axis=1) + 1
+            best = chances[1:, hits].argmax(axis=0) + 1
             sure = likely[hits] >= limits[best]
             hits, best = places[hits[sure]], best[sure]
-            told.update(zip(hits.tolist(), (self.labels[label] for label in best.tolist()), strict=True))
-            beside = np.unique(hits[:, None] + np.array(_BESIDE))
-            places = beside[~seen[beside] & (words[beside] != 0)]
+            told[hits] = best
+            around = np.zeros(len(words), bool)
+            for offset in _BESIDE:
+                around[hits + offset] = True
+            places = np.flatnonzero(around & ~seen & (words != 0))
             seen[places] = True
-        return told
+        return self._locate(line, told)
+
+    def _locate(self, line: Line, told: "Marks") -> Iterator[_Told]:
+        # Places of words become pieces of texts, all at once.
+        import numpy as np
+
+        places = np.flatnonzero(told)
+        pieces = line.ends.searchsorted(places, side="right")
+        words = places - (line.ends[pieces] - line.sizes[pieces])
+        owners = line.firsts.searchsorted(pieces, side="right") - 1
+        labels = [self.labels[label] for label in told[places].tolist()]
+        inside = pieces - line.firsts[owners]
+        return zip(owners.tolist(), inside.tolist(), words.tolist(), labels, strict=True)
 
     def _score(self, words: "Numbers", places: "Numbers") -> "Floats":
-        # words: (n,) with gaps of BETWEEN zeros on every side; places: (m,); result: (m, labels)
+        # words: (n,) with gaps of BETWEEN zeros on every side; places: (m,); result: (labels, m), which numpy reduces
+        # along its first axis at a fifth of the time of the other one
         import numpy as np
 
         weights = self._weights
@@ -158,101 +182,43 @@ class Tagger:
         where = np.zeros(len(words), np.int64)
         where[needed] = np.arange(len(needed))
         # Every index is in range; without `clip` the rows would be copied twice.
-        near = self._sums[0].take(words[np.maximum(needed - NEAR, 0)], axis=0, mode="clip")
+        near = self.lexicon.sums[0].take(words[np.maximum(needed - NEAR, 0)], axis=0, mode="clip")
         for offset in range(1, 2 * NEAR + 1):
             places_there = np.minimum(needed + (offset - NEAR), len(words) - 1)
-            near += self._sums[offset].take(words[places_there], axis=0, mode="clip")
+            near += self.lexicon.sums[offset].take(words[places_there], axis=0, mode="clip")
         np.maximum(near, 0.0, out=near)  # (needed, hidden)
         small = near @ weights["squeeze"]  # (needed, narrow)
         window = where[places[:, None] + np.arange(-FAR, FAR + 1)]  # (m, 2 FAR + 1)
         seen = small.take(window, axis=0, mode="clip").reshape(len(places), -1)
         hidden = near.take(where[places], axis=0, mode="clip") @ weights["far_own"] + seen @ weights["far_wide"]
         hidden += weights["far_bias"]
-        scores = np.maximum(hidden, 0.0, out=hidden) @ weights["out"] + weights["out_bias"]
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        scores /= scores.sum(axis=1, keepdims=True)
+        scores = weights["out"].T @ np.maximum(hidden, 0.0, out=hidden).T + weights["out_bias"][:, None]
+        scores = np.exp(scores - scores.max(axis=0))
+        scores /= scores.sum(axis=0)
         return np.asarray(scores, np.float32)
 
-    def _read(self, texts: Sequence[Sequence[str]]) -> _Line:
-        import numpy as np
 
-        if max(len(self._pieces), len(self._flat) // 8) > _MOST_PIECES or len(self._words) > _MOST_WORDS:
-            self._forget()
-        numbers, firsts = array("i", [0]), [1]
-        for pieces in texts:
-            known: list[int | None] = list(map(self._pieces.get, pieces))
-            numbers.extend(self._learn_pieces(pieces, known) if None in known else known)  # type: ignore[arg-type]  # no None is left
-            numbers.append(0)
-            firsts.append(len(numbers))
-        self._learn_words()
-        chosen = np.frombuffer(numbers, np.int32)
-        starts, sizes = np.frombuffer(self._starts, np.int32)[chosen], np.frombuffer(self._sizes, np.int32)[chosen]
-        ends = np.cumsum(sizes)
-        flat = np.arange(ends[-1]) + np.repeat(starts - (ends - sizes), sizes)
-        words = np.frombuffer(self._flat, np.int32)[flat].astype(np.int64)
-        marks = np.frombuffer(self._marks, np.int8)[words]
-        return _Line(words, marks, ends[np.array(firsts) - 1], firsts, sizes)
-
-    def _forget(self) -> None:
-        import numpy as np
-
-        self._pieces: dict[str, int] = {}
-        self._words: dict[tuple[str, bool], int] = {("", False): 0}
-        self._new: list[tuple[str, bool]] = [("", False)]
-        self._marks = array("b")
-        self._starts, self._sizes, self._flat = array("i", [0]), array("i", [BETWEEN]), array("i", [0] * BETWEEN)
-        self._sums = np.zeros((2 * NEAR + 1, 4096, self._weights["near_bias"].shape[0]), np.float32)
-        self._learn_words()
-
-    def _learn_pieces(self, pieces: Sequence[str], known: list[int | None]) -> list[int | None]:
-        for place, number in enumerate(known):
-            if number is None:  # it may have been learned a moment ago
-                piece = pieces[place]
-                known[place] = self._pieces[piece] = self._pieces.get(piece) or self._learn_piece(piece)
-        return known
-
-    def _learn_piece(self, piece: str) -> int:
-        words, new, spaced = self._words, self._new, True
-        self._starts.append(len(self._flat))
-        # A word of letters is a token of its own: most pieces need no pattern.
-        for token in [piece] if piece.isalpha() and len(piece) < LONGEST else TOKEN.findall(piece):
-            key = (token if token.isalpha() else stand_in(token), spaced)
-            number = words.get(key)
-            if number is None:
-                words[key] = number = len(words)
-                new.append(key)
-            self._flat.append(number)
-            spaced = False
-        self._sizes.append(len(self._flat) - self._starts[-1])
-        return len(self._sizes) - 1
-
-    def _learn_words(self) -> None:
-        import numpy as np
-
-        if not self._new:
-            return
-        rows = [self._vocabulary.rows(token, spaced=spaced) for token, spaced in self._new]
-        first, last = len(self._words) - len(rows), len(self._words)
-        if last > self._sums.shape[1]:
-            grown = np.zeros((2 * NEAR + 1, max(last, 2 * self._sums.shape[1]), self._sums.shape[2]), np.float32)
-            grown[:, :first] = self._sums[:, :first]
-            self._sums = grown
-        sizes = np.fromiter(map(len, rows), np.int64, len(rows))
-        flat = np.fromiter((row for word in rows for row in word), np.int64, int(sizes.sum()))
-        sums = np.add.reduceat(self._weights["rows"].take(flat, axis=0), np.cumsum(sizes) - sizes, axis=0)
-        self._sums[:, first:last] = np.matmul(sums, self._weights["near"])  # (5, words, hidden)
-        self._sums[NEAR, first:last] += self._weights["near_bias"]
-        self._marks.extend(self._vocabulary.could_be(token) for token, _ in self._new)
-        self._new = []
+def take_span(pieces: Sequence[str], span: Span) -> str:
+    """Return the text of *span* in a text that was split into *pieces*."""
+    first, start, last, end, _ = span
+    if first == last:
+        return pieces[first][start:end]
+    return " ".join([pieces[first][start:], *pieces[first + 1 : last], pieces[last][:end]])
 
 
-def _split_evenly(texts: Sequence[Sequence[str]]) -> Iterator[Sequence[Sequence[str]]]:
+def _place(pieces: Sequence[str], spans: Sequence[Span]) -> Iterator[Found]:
+    starts = list(accumulate((len(piece) + 1 for piece in pieces), initial=0))
+    for first, start, last, end, label in spans:
+        yield Found(starts[first] + start, starts[last] + end, label)
+
+
+def _split_evenly(texts: Sequence[Split]) -> Iterator[Sequence[Split]]:
     first, size = 0, 0
-    for place, pieces in enumerate(texts):
+    for place, text in enumerate(texts):
         if size > _TOGETHER:
             yield texts[first:place]
             first, size = place, 0
-        size += len(pieces)
+        size += len(text.pieces)
     if first < len(texts):
         yield texts[first:]
 
@@ -278,55 +244,44 @@ def _candidates(marks: "Marks") -> "Bools":
     return able
 
 
-def _gather(texts: Sequence[Sequence[str]], line: _Line, told: dict[int, str]) -> list[list[Found]]:
-    found: list[list[Found]] = [[] for _ in texts]
-    places = sorted(told)
-    owners = (line.bounds.searchsorted(places, side="right") - 1).tolist()
-    first = 0
-    for owner, group in groupby(owners):
-        last = first + sum(1 for _ in group)
-        start = int(line.bounds[owner])
-        mine = [(place - start, told[place]) for place in places[first:last]]
-        sizes = line.sizes[line.firsts[owner] : line.firsts[owner + 1] - 1].tolist()
-        found[owner] = list(_join(" ".join(texts[owner]), _locate(texts[owner], mine, sizes)))
-        first = last
-    return found
-
-
-def _locate(pieces: Sequence[str], told: Sequence[tuple[int, str]], sizes: Sequence[int]) -> Iterator[Found]:
-    # Places of words become places of characters, piece by piece: most pieces of a text hold no name.
-    words = list(accumulate(sizes, initial=0))
-    characters = list(accumulate((len(piece) + 1 for piece in pieces), initial=0))
-    for place, label in told:
-        number = bisect_right(words, place) - 1
-        spans = [match.span() for match in TOKEN.finditer(pieces[number])]
-        start, end = spans[place - words[number]]
-        if pieces[number][start].isdigit():
-            start, end = next(run.span() for run in _NUMBERS.finditer(pieces[number]) if run.end() >= end)
-        word = pieces[number][start:end]
-        if any(map(str.isalnum, word)):
-            told_as = "URL" if is_link(word) else label
-            yield Found(characters[number] + start, characters[number] + end, told_as)
-
-
-def _join(text: str, parts: Iterator[Found]) -> Iterator[Found]:
+def _join(pieces: Sequence[str], told: Iterator[_Told]) -> Iterator[Span]:
     # The signs between two words of one label go with them, so that a name has one placeholder.
-    whole = next(parts, None)
-    for part in parts:
-        if whole is None:
-            break
-        if part.start < whole.end:  # two parts of one number
-            whole = whole._replace(start=min(whole.start, part.start), end=max(whole.end, part.end))
-            continue
-        signs, most = _JOINS.get(whole.label, _OTHERS)
-        between = text[whole.end : part.start]
-        if part.label == whole.label and len(between.replace(" ", "")) <= most and signs.issuperset(between):
-            whole = whole._replace(end=part.end)
-            continue
-        yield whole
-        whole = part
+    whole: Span | None = None
+    for part in (_span(pieces, word) for word in told):
+        if whole is None or part is None:
+            whole = whole or part
+        elif part.first == whole.last and part.start < whole.end:  # two parts of one number
+            start = min(whole.start, part.start) if whole.first == part.first else whole.start
+            whole = Span(whole.first, start, whole.last, max(whole.end, part.end), whole.label)
+        elif part.label == whole.label and _joins(pieces, whole, part):
+            whole = Span(whole.first, whole.start, part.last, part.end, part.label)
+        else:
+            yield whole
+            whole = part
     if whole is not None:
         yield whole
+
+
+def _joins(pieces: Sequence[str], whole: Span, part: Span) -> bool:
+    signs, most = _JOINS.get(whole.label, _OTHERS)
+    if part.first - whole.last == 1 and whole.end == len(pieces[whole.last]) and not part.start:
+        return True  # nothing but a space is between them, as between most names
+    between = take_span(pieces, Span(whole.last, whole.end, part.first, part.start, ""))
+    return len(between.replace(" ", "")) <= most and signs.issuperset(between)
+
+
+def _span(pieces: Sequence[str], told: _Told) -> Span | None:
+    _, place, word, label = told
+    piece = pieces[place]
+    if piece.isalpha() and len(piece) < LONGEST:
+        return Span(place, 0, place, len(piece), label)
+    start, end = token_spans(piece)[word]
+    if piece[start].isdigit():
+        start, end = next(run.span() for run in _NUMBERS.finditer(piece) if run.end() >= end)
+    token = piece[start:end]
+    if not any(map(str.isalnum, token)):
+        return None
+    return Span(place, start, place, end, "URL" if is_link(token) else label)
 
 
 def load_tagger(path: Path) -> Tagger:

@@ -10,6 +10,7 @@ __all__ = [
     "FIRST_ROWS",
     "LONGEST",
     "NOTHING",
+    "TAG",
     "TOKEN",
     "UNKNOWN",
     "Could",
@@ -29,9 +30,10 @@ BUCKETS = 8192
 # Longer runs without a space are cut, so that no text makes a word of a megabyte; the longest of them are no names.
 LONGEST, _LONGEST_NAME = 40, 20
 
-_TAG = r"<[A-Z][A-Z_]{0,24}_(?:[a-p]{10}|\d{1,9})>"
+# A placeholder, as redaction puts it in and as the journal numbers it.
+TAG = r"<[A-Z][A-Z_]{0,24}_(?:[a-p]{10}|\d{1,9})>"
 _LINK = r"(?:https?://|www\.)[^\s<>\"'`)\]}|,;]{0,400}[\w/]"
-TOKEN = re.compile(rf"{_TAG}|{_LINK}|\w{{1,{LONGEST}}}|[^\w\s]|[^\S ]")
+TOKEN = re.compile(rf"{TAG}|{_LINK}|\w{{1,{LONGEST}}}|[^\w\s]|[^\S ]")
 _RUN = re.compile(r"(.)\1{3,}")
 
 

@@ -1,5 +1,6 @@
 """A pool of processes for work on batches: results come in order, and only a few batches are in memory."""
 
+import gc
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["count_workers", "map_batches"]
+__all__ = ["collect_garbage_seldom", "count_workers", "map_batches"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,6 +66,15 @@ def _map_in_processes(
 _FUNCTION: Callable[[Any], Any] | None = None
 
 
+def collect_garbage_seldom() -> None:
+    """Let Python look for cycles of garbage after 100,000 new containers instead of 700.
+
+    Batches of records are tens of thousands of live containers without a cycle: looking at them again and again took
+    27 % of the time of redaction.
+    """
+    gc.set_threshold(100_000, 20, 20)
+
+
 def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     import signal
     import threading
@@ -76,6 +86,7 @@ def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]
     # numpy is first imported.
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    collect_garbage_seldom()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _FUNCTION = make(*arguments)
 

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from cortex_cli.models.tagging import BETWEEN, FAR, NEAR, OUTSIDE
+from cortex_cli.models.lexicon import BETWEEN, FAR, NEAR
+from cortex_cli.models.tagging import OUTSIDE
 from cortex_cli.models.words import FIRST_ROWS, NOTHING, UNKNOWN, Could, Vocabulary, split_tokens
 from cortex_cli.store.atomic import write_atomic
 from cortex_cli.train.annotated import Annotated

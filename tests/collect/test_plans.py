@@ -6,30 +6,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_cli.collect.masking import Leaf, Masked, Masker
-from cortex_cli.collect.plans import JsonPlan, TextPlan, plan_text
+from cortex_cli.collect.plans import JsonPlan, plan_json, plan_leaves
 from cortex_cli.collect.redact import default_names
 
 MASKER = Masker(b"k" * 32, "standard", default_names())
 
 
 def leaves(value: Any) -> list[tuple[str, str]]:
-    return [(leaf.name, leaf.text) for leaf in plan_text(json.dumps(value), MASKER).leaves]
+    return [(leaf.name, leaf.text) for leaf in plan_leaves(json.dumps(value), MASKER)]
+
+
+def planned(text: str) -> JsonPlan:
+    plan = plan_json(text, MASKER)
+    assert plan is not None
+    return plan
 
 
 def finish(text: str, **masks: str) -> str:
-    plan = plan_text(text, MASKER)
+    plan = planned(text)
     found = {leaf: Masked(masks.get(leaf.text, leaf.text), ("X",) * (leaf.text in masks)) for leaf in plan.leaves}
     return plan.finish(found).text
 
 
 def test_plain_text_is_one_leaf() -> None:
-    assert plan_text("hello", MASKER) == TextPlan("hello")
-    assert TextPlan("hello").leaves == [Leaf("hello")]
+    assert plan_json("hello", MASKER) is None
+    assert plan_leaves("hello", MASKER) == [Leaf("hello")]
 
 
 @pytest.mark.parametrize("text", ["{not json", "[1, 2", "{'a': 1}", "[" * 200 + "]" * 200, '{"a": NaN}'])
 def test_what_only_begins_like_json_is_plain_text(text: str) -> None:
-    assert isinstance(plan_text(text, MASKER), TextPlan)
+    assert plan_json(text, MASKER) is None
+    assert plan_leaves(text, MASKER) == [Leaf(text)]
 
 
 def test_every_string_is_a_leaf_under_the_name_of_its_field() -> None:
@@ -62,7 +69,7 @@ def test_a_masked_number_becomes_a_string() -> None:
 
 
 def test_a_field_of_a_secret_name_is_masked_whole_and_is_no_leaf() -> None:
-    plan = plan_text('{"db": {"password": "correct horse battery", "pass": "$VAR"}}', MASKER)
+    plan = planned('{"db": {"password": "correct horse battery", "pass": "$VAR"}}')
     assert [leaf.text for leaf in plan.leaves] == ["$VAR"]
     done = plan.finish({leaf: Masked(leaf.text) for leaf in plan.leaves})
     assert done.kinds == ("PASSWORD",)
@@ -70,13 +77,12 @@ def test_a_field_of_a_secret_name_is_masked_whole_and_is_no_leaf() -> None:
 
 
 def test_names_of_fields_are_masked_by_rule() -> None:
-    plan = plan_text('{"a@example.org": "x"}', MASKER)
+    plan = planned('{"a@example.org": "x"}')
     assert plan.leaves[0].name.startswith("<EMAIL_")
 
 
 def test_the_kinds_of_all_masks_are_told_each_time() -> None:
-    plan = plan_text('["a", "b", "a"]', MASKER)
-    assert isinstance(plan, JsonPlan)
+    plan = planned('["a", "b", "a"]')
     masks = {Leaf("a"): Masked("<A>", ("A",)), Leaf("b"): Masked("b")}
     assert plan.finish(masks).kinds == plan.finish(masks).kinds == ("A", "A")
 
@@ -91,6 +97,6 @@ values = st.recursive(
 @given(st.lists(values, max_size=3))
 def test_any_value_without_masks_comes_back_as_it_was(value: list[Any]) -> None:
     text = json.dumps(value)
-    plan = plan_text(text, MASKER)
+    plan = planned(text)
     done = plan.finish({leaf: Masked(leaf.text) for leaf in plan.leaves})
     assert done.text == text or "PASSWORD" in done.kinds or "<" in done.text

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_cli.domain.errors import UsageError
-from cortex_cli.models.tagging import Found, Tagger, load_tagger
+from cortex_cli.models.tagging import Found, Span, Split, Tagger, load_tagger, take_span
 from cortex_cli.models.words import Could, Vocabulary, split_tokens
 from cortex_cli.store.starter import starter_root
 
@@ -80,8 +80,16 @@ def test_texts_that_are_read_together_do_not_touch_each_other() -> None:
 
 def test_beside_placeholders_only_is_looked_again() -> None:
     far = "hello " * 9
-    text = f"<PERSON_abcdefghij> Anna {far}Berg"
-    assert [text[a:b] for a, b, _ in HAND.find_again([text.split(" ")], "standard")[0]] == ["Anna"]
+    pieces = f"<PERSON_abcdefghij> Anna {far}Berg".split(" ")
+    again = HAND.find_again([Split(pieces, HAND.lexicon.number(pieces))], "standard")[0]
+    assert [take_span(pieces, span) for span in again] == ["Anna"]
+
+
+def test_a_span_over_several_pieces_is_taken_with_its_spaces() -> None:
+    pieces = ["(hello", "Anna", "", "Berg)"]
+    (span,) = HAND.find_split([Split(pieces, HAND.lexicon.number(pieces))], "standard")[0]
+    assert span == Span(1, 0, 3, 4, "PERSON")
+    assert take_span(pieces, span) == "Anna  Berg"
 
 
 def test_nothing_is_found_in_nothing() -> None:
@@ -93,7 +101,7 @@ def test_everything_is_forgotten_before_memory_runs_out() -> None:
     tagger = by_hand({"anna": "PERSON"})
     for number in range(0, 70_000, 1000):
         tagger.find([" ".join(f"w{place}" for place in range(number, number + 1000))], "standard")
-    assert len(tagger._words) < 62_000
+    assert len(tagger.lexicon) < 62_000
     assert tagger.find(["hello Anna"], "standard") == [[Found(6, 10, "PERSON")]]
 
 
