@@ -22,7 +22,7 @@ from cortex_cli.store.starter import starter_root
 __all__ = ["NOT_COVERED", "NUMBER", "Policy", "Redactor", "current_stamp", "default_names"]
 
 # Grows whenever a rule or the shipped weights change: records say by which rules they were masked.
-NUMBER = 2
+NUMBER = 3
 NOT_COVERED = (
     "some names: no tagger finds all (docs/privacy.md has the figures)",
     "names in languages that write without spaces",
@@ -33,7 +33,7 @@ _REMEMBERED = 16_000_000
 
 
 def current_stamp(policy: Policy) -> str:
-    """Return what records masked by *policy* today carry in `redaction`, such as `standard/2`."""
+    """Return what records masked by *policy* today carry in `redaction`, such as `standard/3`."""
     return "off" if policy == "off" else f"{policy}/{NUMBER}"
 
 
