@@ -24,6 +24,7 @@ from cortex_cli.collect.secrets import SECRETS
 from cortex_cli.domain.interactions import Interaction, Message
 from cortex_cli.pipeline.recipes import load_recipe
 from cortex_cli.store.starter import starter_root
+from cortex_cli.store.workers import collect_garbage_seldom
 from cortex_cli.train.annotated import Annotated
 from cortex_cli.train.corpus import Corpus, make_texts, read_corpus
 from cortex_cli.train.spec import TaggerSpec
@@ -223,6 +224,7 @@ def add_clean(report: Report, spec: TaggerSpec) -> None:
 
 def add_speed(report: Report) -> None:
     """Records of about 1 KB through `redact_batch`, rules for secrets alone, and the first text of a process."""
+    collect_garbage_seldom()  # as the processes that redact do
     for name, records, limit in (("requests", read_requests(), 150.0), ("sums, with names", read_sums(), 350.0)):
         size = sum(len(record.messages[0].content) + len(record.output) for record in records) / len(records)
         half = len(records) // 2
