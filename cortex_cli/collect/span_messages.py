@@ -21,7 +21,7 @@ __all__ = ["NOT_CAPTURED", "Choice", "Content", "read_content"]
 
 # Capturing content is opt-in in every instrumentation, so this is the commonest reason for a span without any.
 NOT_CAPTURED = "content_not_captured"
-_HOW = "its producer must be told to, by OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT or a setting of its own"
+_HOW = "its producer must be told to capture it"
 _DECODE = msgspec.json.Decoder().decode
 _Attributes = dict[str, Any]
 _MESSAGE, _ENDING = "gen_ai.", ".message"

@@ -52,6 +52,12 @@ def test_collect_reports_what_came_in(cortex: "Program", workspace: Path, log: s
     assert (data["dry_run"], data["unregistered"]) == (False, [])
 
 
+def test_collect_says_how_content_that_was_not_captured_is_captured(cortex: "Program", workspace: Path) -> None:
+    fixture = Path(__file__).parents[1] / "collect" / "fixtures" / "otel" / "openai-v2-no-content.traces.jsonl"
+    outcome = cortex("collect", str(fixture))
+    assert "next: set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true" in outcome.err
+
+
 def test_collect_for_people_names_reason_and_place(cortex: "Program", workspace: Path, log: str) -> None:
     outcome = cortex("collect", log)
     assert outcome.code == 0

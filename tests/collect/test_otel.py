@@ -110,11 +110,11 @@ def test_lines_may_come_in_any_order() -> None:
     assert {(record.episode, record.output) for record in found} == {("s-1", "Oslo.")}
 
 
-def test_without_captured_content_the_reason_says_how_to_get_it() -> None:
+def test_without_captured_content_the_reason_says_who_left_it_out() -> None:
     values = fixture("otel/openai-v2-no-content.logs.jsonl") + fixture("otel/openai-v2-no-content.traces.jsonl")
     bad = [item for item in parse(*values) if isinstance(item, Quarantined)]
     assert [item.reason for item in bad] == ["content_not_captured"] * 5
-    assert all("CAPTURE_MESSAGE_CONTENT" in item.detail for item in bad)
+    assert all("its producer must be told to capture it" in item.detail for item in bad)
 
 
 @pytest.mark.parametrize("name", ["otel/openai-v2-both.traces.jsonl", "otel/protobuf-json.traces.jsonl"])

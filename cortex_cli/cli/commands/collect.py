@@ -132,6 +132,8 @@ def _tell(place: "Place", report: "CollectReport", *, dry_run: bool, as_json: bo
     emit("collect", data, lambda console: _show(console, report), as_json=as_json)
     if unregistered:
         say(f"not agents of this workspace yet: {', '.join(unregistered)}")
+    if "content_not_captured" in report.quarantined:
+        say("  next: set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true where the spans come from")
 
 
 def _show(console: "Console", report: "CollectReport") -> None:
