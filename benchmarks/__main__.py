@@ -17,7 +17,7 @@ from benchmarks.measure import render_table
 
 FOLDER = Path(__file__).resolve().parent
 # Parts that the benchmarks share; every other script in the folder is one.
-SHARED = ("__main__", "measure")
+SHARED = ("__main__", "measure", "training_run")
 # Benchmarks that are run together under one name, and not twice when all are run.
 PARTS = {"collect-curate": ("collect", "curate", "duplicates", "privacy")}
 

@@ -29,7 +29,7 @@ def main() -> None:
 
 def measure() -> Report:
     """Train by the shipped recipe and count right answers before and after."""
-    from cortex_cli.train.sft import Fitted, fit_adapter
+    from cortex_cli.train.fitting import Fitted, fit_adapter
 
     starter = starter_root()
     base, packs = starter / "registry" / "models" / "cortex-tiny", starter / "datasets" / "texts"

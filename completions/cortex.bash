@@ -37,10 +37,10 @@ _cortex() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case "$verb:$word" in
-            *:-C | *:--workspace | "demo:--dir" | "demo:--nights" | "init:--name" | "init:--agent" | "init:--model" | "init:--judge" | "collect:--format" | "collect:--agent" | "collect:--interval" | "collect:--host" | "collect:--port" | "collect:--hold" | "collect:--wait" | "evaluate:--suite" | "evaluate:--recipe" | "serve:--host" | "serve:--port" | "serve:--workers" | "ab start:--challenger" | "ab start:--mode" | "ab start:--split" | "ab start:--policy" | "ab replay:--log" | "ab replay:--policy" | "ab replay:--champion" | "ab replay:--challenger" | "ab replay:--runs" | "ab replay:--mode" | "ab replay:--split" | "ab replay:--seed" | "ab replay:--max-tasks" | "ab power:--base" | "ab power:--effect" | "ab power:--policy" | "ab power:--alike" | "ab power:--per-day" | "ab power:--runs" | "ab power:--seed" | "ab stop:--wait" | "cycle:--deadline" | "schedule:--format" | "schedule:--source" | "feedback:--thumbs" | "feedback:--score" | "feedback:--scale" | "feedback:--comment" | "feedback:--demonstration" | "feedback:--wait" | "review:-n" | "review:--limit" | "review:--wait" | "dataset show:--examples" | "dataset show:--part" | "dataset audit:--burst" | "dataset audit:--window" | "dataset card:-o" | "dataset card:--output" | "dataset card:--licence" | "dataset export:--format" | "dataset export:--part" | "dataset export:-o" | "dataset export:--output" | "dataset quarantine:--reason" | "dataset quarantine:--wait" | "prompt render:--set" | "prompt optimize:--dataset" | "prompt optimize:--budget" | "forget:--interaction" | "forget:--episode" | "forget:--user" | "forget:--agent" | "forget:--older-than" | "forget:--before" | "forget:--reason" | "forget:--wait" | "promote:--experiment" | "promote:--expect" | "promote:--wait" | "rollback:--to" | "rollback:--wait" | "log:-n" | "log:--limit" | "explain:--failures" | "explain:--adapter" | "explain:--since" | "fsck:--wait" | "gc:--grace" | "gc:--wait")
+            *:-C | *:--workspace | "demo:--dir" | "demo:--nights" | "init:--name" | "init:--agent" | "init:--model" | "init:--judge" | "collect:--format" | "collect:--agent" | "collect:--interval" | "collect:--host" | "collect:--port" | "collect:--hold" | "collect:--wait" | "evaluate:--suite" | "evaluate:--recipe" | "evaluate:--against" | "evaluate:--override" | "evaluate:--by" | "evaluate:--because" | "evaluate:--review" | "serve:--host" | "serve:--port" | "serve:--workers" | "ab start:--challenger" | "ab start:--mode" | "ab start:--split" | "ab start:--policy" | "ab replay:--log" | "ab replay:--policy" | "ab replay:--champion" | "ab replay:--challenger" | "ab replay:--runs" | "ab replay:--mode" | "ab replay:--split" | "ab replay:--seed" | "ab replay:--max-tasks" | "ab power:--base" | "ab power:--effect" | "ab power:--policy" | "ab power:--alike" | "ab power:--per-day" | "ab power:--runs" | "ab power:--seed" | "ab stop:--wait" | "cycle:--deadline" | "schedule:--format" | "schedule:--source" | "feedback:--thumbs" | "feedback:--score" | "feedback:--scale" | "feedback:--comment" | "feedback:--demonstration" | "feedback:--wait" | "review:-n" | "review:--limit" | "review:--wait" | "dataset show:--examples" | "dataset show:--part" | "dataset audit:--burst" | "dataset audit:--window" | "dataset card:-o" | "dataset card:--output" | "dataset card:--licence" | "dataset export:--format" | "dataset export:--part" | "dataset export:-o" | "dataset export:--output" | "dataset quarantine:--reason" | "dataset quarantine:--wait" | "prompt render:--set" | "prompt optimize:--dataset" | "prompt optimize:--budget" | "forget:--interaction" | "forget:--episode" | "forget:--user" | "forget:--agent" | "forget:--older-than" | "forget:--before" | "forget:--reason" | "forget:--wait" | "promote:--experiment" | "promote:--expect" | "promote:--wait" | "rollback:--to" | "rollback:--wait" | "log:-n" | "log:--limit" | "explain:--failures" | "explain:--adapter" | "explain:--since" | "fsck:--wait" | "gc:--grace" | "gc:--wait")
                 ((i++)) ;;
             *:-*) ;;
-            ":demo" | ":init" | ":status" | ":doctor" | ":collect" | ":curate" | ":train" | ":evaluate" | ":serve" | ":ab" | "ab:start" | "ab:status" | "ab:replay" | "ab:power" | "ab:stop" | ":cycle" | ":schedule" | ":feedback" | ":review" | ":dataset" | "dataset:ls" | "dataset:show" | "dataset:diff" | "dataset:audit" | "dataset:card" | "dataset:export" | "dataset:verify" | "dataset:quarantine" | ":recipe" | "recipe:ls" | "recipe:show" | "recipe:validate" | "recipe:cp" | ":prompt" | "prompt:ls" | "prompt:show" | "prompt:diff" | "prompt:render" | "prompt:optimize" | ":forget" | ":promote" | ":rollback" | ":log" | ":diff" | ":verify" | ":explain" | ":why" | ":tui" | ":fsck" | ":gc" | ":config" | "config:show" | ":completion") verb="${verb:+$verb }$word" ;;
+            ":demo" | ":init" | ":status" | ":doctor" | ":collect" | ":curate" | ":train" | ":evaluate" | ":serve" | ":ab" | "ab:start" | "ab:status" | "ab:replay" | "ab:power" | "ab:stop" | ":cycle" | ":schedule" | ":feedback" | ":review" | ":dataset" | "dataset:ls" | "dataset:show" | "dataset:diff" | "dataset:audit" | "dataset:card" | "dataset:export" | "dataset:verify" | "dataset:quarantine" | ":adapter" | "adapter:ls" | "adapter:card" | "adapter:export" | ":recipe" | "recipe:ls" | "recipe:show" | "recipe:validate" | "recipe:cp" | ":prompt" | "prompt:ls" | "prompt:show" | "prompt:diff" | "prompt:render" | "prompt:optimize" | ":forget" | ":promote" | ":rollback" | ":log" | ":diff" | ":verify" | ":explain" | ":why" | ":tui" | ":fsck" | ":gc" | ":config" | "config:show" | ":completion") verb="${verb:+$verb }$word" ;;
             *) ((places++)) ;;
         esac
     done
@@ -61,6 +61,11 @@ _cortex() {
         "collect:--wait") _cortex_fill ; return ;;
         "evaluate:--suite") _cortex_fill ; return ;;
         "evaluate:--recipe") _cortex_fill ; return ;;
+        "evaluate:--against") _cortex_fill variants; return ;;
+        "evaluate:--override") _cortex_fill ; return ;;
+        "evaluate:--by") _cortex_fill ; return ;;
+        "evaluate:--because") _cortex_fill ; return ;;
+        "evaluate:--review") _cortex_fill ; return ;;
         "serve:--host") _cortex_fill ; return ;;
         "serve:--port") _cortex_fill ; return ;;
         "serve:--workers") _cortex_fill ; return ;;
@@ -145,7 +150,7 @@ _cortex() {
             "collect") _cortex_fill words --format --agent --dry-run --watch --interval --host --port --hold --allow-remote --wait --json --workspace --plain --quiet --debug --help ;;
             "curate") _cortex_fill words --dry-run --json --workspace --plain --quiet --debug --help ;;
             "train") _cortex_fill words --dry-run --resume --fresh --json --workspace --plain --quiet --debug --help ;;
-            "evaluate") _cortex_fill words --suite --recipe --exit-code --json --workspace --plain --quiet --debug --help ;;
+            "evaluate") _cortex_fill words --suite --recipe --against --override --by --because --review --card --unsafe --exit-code --json --workspace --plain --quiet --debug --help ;;
             "serve") _cortex_fill words --host --port --workers --workspace --plain --quiet --debug --help ;;
             "ab") _cortex_fill words --workspace --plain --quiet --debug --help ;;
             "ab start") _cortex_fill words --challenger --mode --split --policy --json --workspace --plain --quiet --debug --help ;;
@@ -166,6 +171,10 @@ _cortex() {
             "dataset export") _cortex_fill words --format --part --output --json --workspace --plain --quiet --debug --help ;;
             "dataset verify") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
             "dataset quarantine") _cortex_fill words --reason --release --wait --json --workspace --plain --quiet --debug --help ;;
+            "adapter") _cortex_fill words --workspace --plain --quiet --debug --help ;;
+            "adapter ls") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
+            "adapter card") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
+            "adapter export") _cortex_fill words --merged --json --workspace --plain --quiet --debug --help ;;
             "recipe") _cortex_fill words --workspace --plain --quiet --debug --help ;;
             "recipe ls") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
             "recipe show") _cortex_fill words --json --workspace --plain --quiet --debug --help ;;
@@ -195,7 +204,7 @@ _cortex() {
         return
     fi
     case "$verb:$places" in
-        ":0") _cortex_fill words demo init status doctor collect curate train evaluate serve ab cycle schedule feedback review dataset recipe prompt forget promote rollback log diff verify explain why tui fsck gc config completion ;;
+        ":0") _cortex_fill words demo init status doctor collect curate train evaluate serve ab cycle schedule feedback review dataset adapter recipe prompt forget promote rollback log diff verify explain why tui fsck gc config completion ;;
         "init:0") _cortex_fill folders ;;
         "collect:"*) _cortex_fill files ;;
         "curate:0") _cortex_fill recipes ;;
@@ -215,6 +224,10 @@ _cortex() {
         "dataset export:0") _cortex_fill datasets ;;
         "dataset verify:0") _cortex_fill datasets ;;
         "dataset quarantine:0") _cortex_fill datasets ;;
+        "adapter:0") _cortex_fill words ls card export ;;
+        "adapter card:0") _cortex_fill adapters ;;
+        "adapter export:0") _cortex_fill adapters ;;
+        "adapter export:1") _cortex_fill folders ;;
         "recipe:0") _cortex_fill words ls show validate cp ;;
         "recipe show:0") _cortex_fill recipes ;;
         "recipe validate:"*) _cortex_fill recipes ;;

@@ -36,6 +36,7 @@ VERBS: dict[str, Entry] = {
     "feedback": Entry("feedback", "feedback", "Data", "judge an interaction or an episode"),
     "review": Entry("review", "review", "Data", "judge the interactions that teach most, key by key"),
     "dataset": Entry("dataset", "VERBS", "Data", "list, compare, audit, export and verify dataset versions"),
+    "adapter": Entry("adapter", "VERBS", "Data", "list, describe and export what was trained"),
     "recipe": Entry("recipe", "VERBS", "Data", "list, show, check and copy recipes"),
     "prompt": Entry("prompt", "VERBS", "Data", "list, show, compare, render and optimise prompts"),
     "forget": Entry("forget", "forget", "Data", "remove content and mark what was learned from it"),

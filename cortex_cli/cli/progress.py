@@ -4,10 +4,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from cortex_cli.cli.output import say
 from cortex_cli.cli.session import session
 
-__all__ = ["Steps"]
+if TYPE_CHECKING:
+    from cortex_cli.train.loop import Progress
+
+__all__ = ["Steps", "tell_progress"]
 
 
 class Steps:
@@ -46,3 +51,14 @@ class Steps:
         start = "\r\033[K" if self._live else ""
         sys.stderr.write(f"{start}{text}\n")
         sys.stderr.flush()
+
+
+def tell_progress(steps: Steps, progress: "Progress") -> None:
+    """Show one step of a training on the live line: loss, tokens per second, seconds to go."""
+    rate = progress.tokens / progress.seconds if progress.seconds else 0.0
+    left = progress.seconds / progress.step * (progress.steps - progress.step)
+    steps.update(
+        f"step {progress.step} of {progress.steps}  loss {progress.loss:.3f}  {rate:,.0f} tokens/s  {left:.0f} s to go"
+    )
+    if progress.note:
+        say(f"  {progress.note}")

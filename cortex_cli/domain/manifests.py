@@ -95,7 +95,15 @@ class Blob(msgspec.Struct, frozen=True):
 
 
 class Adapter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A trained adapter: its files by digest, what it was trained on and how, what it cost."""
+    """A trained adapter: its files by digest, what it was trained on and how, what it cost.
+
+    *run* is the digest of the step that made it, *plan* that of the recipe that asked for it where the two differ: a
+    search picks the step. *parent* is the adapter it went on from, *ancestors* the dataset versions that this one
+    and *replayed* examples of it had brought in before. *domain* is what a specialist is for. *planned* and
+    *measured* are seconds, bytes of memory and dollars before and after, *forecast* and *figures* what was
+    predicted and what a teacher cost, *trackers* the name of the run at each tracker. *evaluation* is the object with the
+    gates that it had to pass, *scores* their numbers.
+    """
 
     schema: int = 1
     id: str
@@ -119,6 +127,17 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scores: dict[str, float] = {}
     created: str = ""
     state: Literal["live", "revoked"] = "live"
+    plan: str = ""
+    parent: str = ""
+    ancestors: tuple[str, ...] = ()
+    replayed: int = 0
+    domain: str = ""
+    planned: dict[str, float] = {}
+    measured: dict[str, float] = {}
+    forecast: dict[str, float] = {}
+    figures: dict[str, float] = {}
+    trackers: dict[str, str] = {}
+    evaluation: Blob | None = None
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -1,7 +1,28 @@
 """Evaluate: a variant's answers and a suite in, scores with intervals out; two of them, compared.
 
-In: a `Generate` and cases with reference answers. Out: one result per case, totals and a paired
-comparison. It never loads a model, never registers anything, and counts an error as an error.
+In: a `Generate`, or what tells log-probabilities, and cases with what counts as right. Out: one result per case, totals, a
+paired comparison, and what gates say. It never loads a model, never registers anything, counts an error as an error, and
+runs a program only where it can shut it in.
 """
 
-__all__ = ["gates", "judges", "scores", "suites"]
+__all__ = [
+    "agreement",
+    "answered",
+    "calibration",
+    "card",
+    "cell",
+    "gates",
+    "harness",
+    "judges",
+    "judging",
+    "leakage",
+    "programs",
+    "referee",
+    "refusals",
+    "reports",
+    "sandbox",
+    "schemas",
+    "scores",
+    "similarity",
+    "suites",
+]

@@ -6,13 +6,22 @@ API, and never decides which model should answer.
 """
 
 __all__ = [
+    "attention",
     "bases",
     "chat",
+    "decoding",
     "embedding",
+    "encoder",
     "generation",
     "lexicon",
     "lora",
+    "merging",
+    "passages",
+    "sampling",
     "scoring",
     "tagging",
+    "transport",
+    "upstream",
     "words",
+    "writing",
 ]

@@ -1,6 +1,7 @@
 """Base models: from a manifest to a folder on disk, and from a folder to weights in memory."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -64,17 +65,20 @@ def check_folder(model: Model, folder: Path) -> None:
         )
 
 
-def load_network(folder: Path, *, dtype: str = "float32") -> Any:
+def load_network(folder: Path, *, dtype: str = "float32", bits: int = 16) -> Any:
     """Load the causal language model in *folder*, safetensors only, in evaluation mode.
 
     Attention is the plain matrix form: for the short sequences of a small model on a CPU it ran
     1.75 times as fast as the fused kernel, whose backward pass took 40 % of a training step.
+    With *bits* 4 the linear layers are held in 4 bits on the GPU. Raises `UsageError` where that cannot be, and for
+    a folder whose weights are not floating-point numbers.
     """
     require_train_extra("a local model")
     silence_transformers()
     import torch
     from transformers import AutoModelForCausalLM
 
+    _check_weights(folder)
     network = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=getattr(torch, dtype),
@@ -82,8 +86,44 @@ def load_network(folder: Path, *, dtype: str = "float32") -> Any:
         local_files_only=True,
         trust_remote_code=False,
         attn_implementation="eager",
+        **(_four_bits() if bits == 4 else {}),
     )
     return network.eval()
+
+
+def _check_weights(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if method := config.get("quantization_config"):
+        raise UsageError(
+            f"the weights in '{folder.name}' are quantised ({method.get('quant_method', 'unknown')}), not bfloat16 or float32",
+            hint="use the model as it was before, and bits = 4 in [train.lora] where a GPU is at hand",
+            state="nothing was loaded",
+        )
+
+
+def _four_bits() -> dict[str, Any]:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(
+            "4 bits need a GPU, and none was found",
+            hint="train with bits = 16 in [train.lora], or a smaller base",
+            state="nothing was trained",
+        )
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtraError("training over a base in 4 bits", "gpu")
+    from transformers import BitsAndBytesConfig
+
+    # The form of QLoRA, Dettmers et al. 2023, arXiv:2305.14314: normal floats, their scales quantised too.
+    four = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": four, "device_map": {"": 0}}
 
 
 def require_train_extra(capability: str) -> None:
@@ -122,4 +162,11 @@ def _find_hub_folder(model: Model) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.txt"]
-    return Path(snapshot_download(model.source, revision=model.revision, allow_patterns=patterns))
+    try:
+        return Path(snapshot_download(model.source, revision=model.revision, allow_patterns=patterns))
+    except OSError as error:  # not in the cache, and offline or no such repository
+        raise UsageError(
+            f"model '{model.name}' is not here and cannot be fetched: '{model.source}' at {model.revision[:12]}",
+            hint=f"once with a network: hf download {model.source} --revision {model.revision}",
+            state="nothing was changed",
+        ) from error

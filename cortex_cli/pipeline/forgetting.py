@@ -220,7 +220,9 @@ def _carry_out(place: Place, intent: _Intent, wait: float) -> Forgotten:
     objects = sum(place.objects.delete(digest) for digest in intent.descent.objects)
     with place.registry.snapshot() as marked:
         objects += sweep_objects(place, marked, keyed)
-    runs, files = scrub_runs(place, {*intent.ids, *intent.names}, set(intent.descent.examples))
+    # What a teacher answered names the example and the keyed id of who asked.
+    named = {*intent.ids, *intent.names, *keyed, *intent.descent.examples}
+    runs, files = scrub_runs(place, named, set(intent.descent.examples))
     with Journal(place.workspace.journal_path, wait=wait) as journal:
         erased = journal.erase(
             intent.ids, names=intent.refused, reason=intent.reason, time=intent.time, key=_key(place)

@@ -28,14 +28,21 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.stage}-{hex_of(self.digest)[:12]}"
 
 
-def plan_training(spec: TrainSpec, dataset: DatasetVersion, base: Model, prompt_blob: str, *, done: str) -> Step:
-    """Plan the training of an adapter; *done* is the adapter that this step made before, if any."""
+def plan_training(spec: TrainSpec, dataset: DatasetVersion, base: Model, prompt_blob: str, **others: str) -> Step:
+    """Plan the training of an adapter.
+
+    Of *others*, `start` is the adapter that it goes on from, `part` the domain that it is for, `teacher` who answers.
+    Trackers, forecast and the number of new examples asked for decide whether and how it is watched, not what it
+    makes: they are no input. The version is one by its digest, however the recipe names it.
+    """
+    deciding = msgspec.structs.replace(spec, dataset=dataset.name, track=(), predict=None, min_new=0, per=None)
     inputs = {
-        "recipe": stage_digest(spec),
+        "recipe": stage_digest(deciding),
         "dataset": f"{dataset.name}/{dataset.version} {dataset.digest}",
         "base": f"{base.name} {base.digest}",
         "prompt": prompt_blob,
     }
+    inputs |= {name: value for name, value in others.items() if value}
     rows = dataset.parts["train"].rows if "train" in dataset.parts else 0
     estimate = {"examples": float(rows), "epochs": spec.loop.epochs, "answers_read": rows * spec.loop.epochs}
     return Step(
@@ -44,7 +51,6 @@ def plan_training(spec: TrainSpec, dataset: DatasetVersion, base: Model, prompt_
         digest=digest_value(sorted(inputs.items())),
         inputs=inputs,
         estimate=estimate,
-        done=done,
     )
 
 

@@ -17,9 +17,16 @@ __all__ = ["EvaluateSpec", "Recipe", "ReleaseSpec", "load_recipe", "stage_digest
 
 
 class EvaluateSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `[evaluate]` table: the suite, a dataset part (`dispatch:test`) or a JSON Lines file, and gates."""
+    """The `[evaluate]` table: the *suite* that decides, a dataset part (`dispatch:test`) or a file, and gates.
+
+    Each of *more* suites must reach the threshold that it names itself. The rival is the champion, or *against*, another
+    variant. Where a gate is undecided, *review* cases of the least confidence are put before people (0: none).
+    """
 
     suite: str
+    more: tuple[str, ...] = ()
+    against: str = ""
+    review: int = 0
     gates: GateSpec = GateSpec()
 
 

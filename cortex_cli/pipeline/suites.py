@@ -11,7 +11,7 @@ from cortex_cli.domain.digests import digest_value
 from cortex_cli.domain.errors import UsageError
 from cortex_cli.domain.names import check_relative_path
 from cortex_cli.evaluate.suites import Case
-from cortex_cli.pipeline.evaluating import find_suite
+from cortex_cli.pipeline.evaluating import find_suite, list_suites
 from cortex_cli.pipeline.place import Place
 from cortex_cli.registry.snapshot import Snapshot
 
@@ -23,9 +23,9 @@ _ANSWERS = ("command", "answer")
 
 
 def find_suites(place: Place, snapshot: Snapshot, names: tuple[str, ...]) -> tuple[Suite, ...]:
-    """Return the suites called *names*: `dataset:test`, a file ending in `.jsonl`, or a pack such as `clinc150/val`.
+    """Return the suites called *names*: `dataset:test`, a file, a suite such as `safety`, or a pack such as `clinc150/val`.
 
-    A pack is a gzipped JSON Lines file under `datasets/texts` of the workspace or of the starter content. Raises
+    A file ends in `.jsonl` or `.toml`. A pack is a gzipped JSON Lines file under `datasets/texts` of the workspace or of the starter content. Raises
     `UsageError` naming a suite that is not there.
     """
     return tuple(_find(place, snapshot, name) for name in names)
@@ -37,7 +37,7 @@ def digest_suites(suites: tuple[Suite, ...]) -> dict[str, str]:
 
 
 def _find(place: Place, snapshot: Snapshot, name: str) -> Suite:
-    if name.endswith(".jsonl") or ":" in name:
+    if name.endswith((".jsonl", ".toml")) or ":" in name or name in {path.stem for path in list_suites(place)}:
         cases = find_suite(place, snapshot, name).cases
         return Suite(name, tuple((_asked(case), case.reference) for case in cases))
     check_relative_path(name)

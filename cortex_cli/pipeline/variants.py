@@ -1,18 +1,19 @@
 """Variants made ready: from a manifest to a model that answers under its prompt."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from cortex_cli.domain.errors import IntegrityError, UsageError
 from cortex_cli.domain.examples import Answer, Generate, Prompt
 from cortex_cli.domain.interactions import Message
-from cortex_cli.domain.manifests import Adapter, Variant
+from cortex_cli.domain.manifests import Adapter, Model, Variant
 from cortex_cli.models.bases import check_folder, find_folder
 from cortex_cli.optimize.prompts import PromptFile, parse_prompt, render_prompt
 from cortex_cli.pipeline.place import Place
 from cortex_cli.registry.snapshot import Snapshot
 
-__all__ = ["PromptedModel", "find_base", "link_adapter", "open_variant", "read_prompt", "render_request"]
+__all__ = ["PromptedModel", "find_base", "is_remote", "link_adapter", "open_variant", "read_prompt", "render_request"]
 
 
 class PromptedModel:
@@ -28,16 +29,24 @@ class PromptedModel:
 
 
 def open_variant(place: Place, snapshot: Snapshot, variant: Variant) -> PromptedModel:
-    """Load what *variant* names: prompt, base and adapter, each checked against its digest.
+    """Load what *variant* names: prompt, base and adapter, each checked against its digest; or the API that it asks.
 
-    Raises `IntegrityError` when a part is missing or altered, before anything is loaded.
+    Raises `IntegrityError` when a part is missing or altered, before anything is loaded, and `AuthenticationError`
+    when the key of an API is not in the environment.
     """
+    if is_remote(model := snapshot.model(variant.model)):
+        return PromptedModel(read_prompt(snapshot, variant), _open_remote(model, variant))
     from cortex_cli.models.generation import load_model
 
     adapter = link_adapter(place, snapshot.adapter(variant.adapter)) if variant.adapter else None
     base = find_base(place, snapshot, variant.model)
     limit = variant.parameters.get("max_tokens", 48)
     return PromptedModel(read_prompt(snapshot, variant), load_model(base, adapter, max_tokens=int(limit)))
+
+
+def is_remote(model: Model) -> bool:
+    """Tell whether *model* answers over HTTP, so that its weights are not here and an answer may cost."""
+    return model.kind in {"api", "ollama"}
 
 
 def find_base(place: Place, snapshot: Snapshot, name: str) -> Path:
@@ -63,6 +72,20 @@ def link_adapter(place: Place, adapter: Adapter) -> Path:
             target.unlink(missing_ok=True)
             place.objects.link(blob.digest, target)
     return folder
+
+
+def _open_remote(model: Model, variant: Variant) -> Generate:
+    from cortex_cli.models.upstream import Asking, open_upstream
+
+    if variant.adapter:
+        raise UsageError(
+            f"variant '{variant.id}' puts the adapter '{variant.adapter}' over '{model.name}', whose weights are not here",
+            hint=f"cortex log {variant.agent}",
+            state="nothing was asked",
+        )
+    limit, heat = variant.parameters.get("max_tokens", 256), variant.parameters.get("temperature")
+    temperature = None if heat is None else float(heat)
+    return open_upstream(model, os.environ, Asking(max_tokens=int(limit), temperature=temperature))
 
 
 def read_prompt(snapshot: Snapshot, variant: Variant) -> PromptFile:

@@ -10,6 +10,7 @@ from cortex_cli.domain.errors import ConflictError, IntegrityError, UsageError
 from cortex_cli.domain.manifests import (
     Adapter,
     Agent,
+    Blob,
     DatasetVersion,
     Experiment,
     Model,
@@ -47,6 +48,7 @@ __all__ = [
     "finish_experiment",
     "make_variant",
     "promote",
+    "record_evaluation",
     "render_manifest",
     "rollback",
 ]
@@ -147,9 +149,22 @@ def add_adapter(registry: Registry, adapter: Adapter) -> str:
     def plan(snapshot: Snapshot) -> Change:
         snapshot.agent(adapter.agent)
         revoked = {f"{each.name}/{each.version}" for each in snapshot.datasets() if each.state == "revoked"}
-        kept = msgspec.structs.replace(adapter, state="revoked") if adapter.dataset in revoked else adapter
+        spoilt = not revoked.isdisjoint((adapter.dataset, *adapter.ancestors))
+        kept = msgspec.structs.replace(adapter, state="revoked") if spoilt else adapter
         record = Trailers("train", adapter.agent, to=adapter.id, run_id=adapter.run)
         return Change(record, {ADAPTERS.path(adapter.id): render_manifest(kept)})
+
+    return registry.update(plan).commit
+
+
+def record_evaluation(registry: Registry, adapter: str, scores: Mapping[str, float], evaluation: Blob) -> str:
+    """Commit what was found of *adapter*: *scores*, and the object with the gates; without a change there is no commit."""
+
+    def plan(snapshot: Snapshot) -> Change:
+        found = snapshot.adapter(adapter)
+        told = msgspec.structs.replace(found, scores=dict(scores), evaluation=evaluation)
+        record = Trailers("evaluate", found.agent, to=adapter, evidence=evaluation.digest)
+        return Change(record, {ADAPTERS.path(adapter): render_manifest(told)})
 
     return registry.update(plan).commit
 

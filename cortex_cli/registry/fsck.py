@@ -79,7 +79,8 @@ def find_leftovers(git: Git, objects: ObjectStore) -> list[Path]:
 def list_content(manifest: Content) -> list[tuple[str, str, int]]:
     """Return name, digest and size of every object that *manifest* refers to."""
     if isinstance(manifest, Adapter):
-        return [(blob.name, blob.digest, blob.size) for blob in manifest.files]
+        blobs = [*manifest.files, *([manifest.evaluation] if manifest.evaluation else [])]
+        return [(blob.name, blob.digest, blob.size) for blob in blobs]
     if isinstance(manifest, Experiment):
         blob = manifest.evidence
         return [(blob.name, blob.digest, blob.size)] if blob else []

@@ -22,11 +22,15 @@ class Descent(NamedTuple):
 
 
 def find_adapters(snapshot: Snapshot, datasets: Iterable[DatasetVersion]) -> list[Adapter]:
-    """Return the adapters that were trained on one of *datasets*, by its name or by its content."""
+    """Return the adapters that were trained on one of *datasets*, by its name or by its content, or went on from one that was."""
     learned = list(datasets)
     names = {f"{dataset.name}/{dataset.version}" for dataset in learned}
     digests = {dataset.digest for dataset in learned}
-    return [each for each in snapshot.adapters() if each.dataset in names or each.dataset_digest in digests]
+    return [
+        each
+        for each in snapshot.adapters()
+        if each.dataset in names or each.dataset_digest in digests or names & set(each.ancestors)
+    ]
 
 
 def revoke(registry: Registry, descent: Descent, *, reason: str, run: str) -> str:

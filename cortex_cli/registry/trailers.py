@@ -18,6 +18,7 @@ _NOUNS = {
     "ab": "experiment",
     "agent": "agent",
     "curate": "dataset",
+    "evaluate": "adapter",
     "init": "workspace",
     "model": "model",
     "promote": "champion",

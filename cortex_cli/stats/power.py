@@ -13,6 +13,7 @@ from cortex_cli.stats.simulation import Scenario, simulate_pairs, simulate_split
 
 __all__ = [
     "Anytime",
+    "fixed_discordant_pairs",
     "fixed_mean_tasks",
     "fixed_pairs",
     "fixed_split_tasks",
@@ -58,9 +59,15 @@ def fixed_pairs(scenario: Scenario, alpha: float = 0.05, power: float = 0.8) -> 
     With discordant share s and difference d: n = (z_alpha sqrt(s) + z_power sqrt(s - d^2))^2 / d^2
     (Connor 1987, sample size for McNemar's test).
     """
-    wins, losses = _discordant(scenario)
+    return fixed_discordant_pairs(*_discordant(scenario), alpha, power)
+
+
+def fixed_discordant_pairs(wins: float, losses: float, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Return shadow pairs for one look when these shares of pairs are won and lost, as `fixed_pairs` does; 0 if equal."""
     share, gain = wins + losses, wins - losses
-    spread = _quantile(1 - alpha) * math.sqrt(share) + _quantile(power) * math.sqrt(share - gain**2)
+    if gain == 0:
+        return 0
+    spread = _quantile(1 - alpha) * math.sqrt(share) + _quantile(power) * math.sqrt(max(0.0, share - gain**2))
     return math.ceil(spread**2 / gain**2)
 
 

@@ -21,7 +21,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a user may decide about a workspace or a run of the tool.
 
     *name* of the workspace; *actor* recorded in commits; *redaction* of what is collected; *lock_wait* in
-    seconds; *threads* for training and curation, 0 = one per core; *color* and *plain* for the terminal;
+    seconds; *threads* for training and curation, 0 = one per core; *machine_price*
+    in dollars per hour of this machine, for plans and budgets; *color* and *plain* for the terminal;
     *retention_days* says after how many days interactions are forgotten, by agent, "default" for all others.
     """
 
@@ -31,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redaction: Literal["standard", "strict", "off"] = "standard"
     lock_wait: Annotated[float, msgspec.Meta(ge=0.0, le=86400.0)] = 30.0
     threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    machine_price: Annotated[float, msgspec.Meta(ge=0.0, le=10000.0)] = 0.0
     color: Literal["auto", "always", "never"] = "auto"
     plain: bool = False
     retention_days: dict[str, Days] = {}

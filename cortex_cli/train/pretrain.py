@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from tokenizers import Tokenizer
 
 from cortex_cli.models.bases import require_train_extra
 from cortex_cli.train.batches import Row
-from cortex_cli.train.loop import LanguageLoss, Result, Watch, run_loop
+from cortex_cli.train.language import LanguageLoss
+from cortex_cli.train.loop import Result, Watch, run_loop
 from cortex_cli.train.spec import PretrainSpec, ShapeSpec
 from cortex_cli.train.texts import END, PAD, read_documents
 from cortex_cli.train.tokens import save_tokenizer, train_tokenizer
@@ -60,9 +62,8 @@ def fit_base(spec: PretrainSpec, packs: Path, run: Path, *, watch: Watch) -> Bas
     tokenizer = _tokenizer(documents, spec, run)
     rows = _rows(tokenizer, documents, spec.loop.window)
     network = _new_network(spec.shape, tokenizer, spec.loop.seed)
-    result = run_loop(
-        LanguageLoss(network), rows, spec.loop, run, pad=int(tokenizer.token_to_id(PAD) or 0), watch=watch
-    )
+    objective = LanguageLoss(network, int(tokenizer.token_to_id(PAD) or 0), spec.loop)
+    result = run_loop(objective, rows, spec.loop, run, watch=watch)
     loss, bits = _measure(network, tokenizer, held_out, spec)
     folder = run / "model"
     network.to(torch.bfloat16).save_pretrained(folder)
@@ -106,7 +107,7 @@ def _rows(tokenizer: Tokenizer, documents: list[str], window: int) -> list[Row]:
         for start in range(0, len(ids), window):
             piece = tuple(ids[start : start + window])
             if len(piece) > 1:
-                rows.append(Row(piece, 0, str(number)))
+                rows.append(Row(piece, ((1, len(piece)),), str(number)))
     return rows
 
 
@@ -133,13 +134,12 @@ def _new_network(shape: ShapeSpec, tokenizer: Tokenizer, seed: int) -> Any:
 
 @torch.no_grad()
 def _measure(network: Any, tokenizer: Tokenizer, documents: list[str], spec: PretrainSpec) -> tuple[float, float]:
-    model = LanguageLoss(network.eval())
+    model = LanguageLoss(network.eval(), 0, msgspec.structs.replace(spec.loop, dtype="float32"))
     total, tokens, size = 0.0, 0, 0
     for document in documents:
         ids = tokenizer.encode(document, add_special_tokens=False).ids[: spec.loop.window]
         if len(ids) > 1:
-            line = torch.tensor([ids])
-            total += float(model(line, line)) * (len(ids) - 1)
+            total += float(model.loss([Row(tuple(ids), ((1, len(ids)),), document)]))
             tokens += len(ids) - 1
             size += len(tokenizer.decode(ids, skip_special_tokens=False).encode())
     if not tokens:

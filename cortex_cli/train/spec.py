@@ -4,7 +4,10 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["LoopSpec", "LoraSpec", "PretrainSpec", "ShapeSpec", "TaggerSpec", "TextSpec", "TrainSpec"]
+from cortex_cli.train.objectives import DistilSpec, GrpoSpec, MntpSpec, PreferenceSpec
+from cortex_cli.train.study import PerSpec, PredictSpec, SearchSpec
+
+__all__ = ["LoopSpec", "LoraSpec", "PretrainSpec", "RaySpec", "ShapeSpec", "TaggerSpec", "TextSpec", "TrainSpec"]
 
 _LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -12,14 +15,19 @@ _LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 class LoopSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the loop runs, for every objective.
 
-    *batch_tokens* is padded tokens per optimiser step; *warmup* and *hold* are fractions of the run
-    at rising and at full learning rate, the rest falls in a straight line to *floor* of it.
-    *max_seconds* (0: none) ends a run that is slower than planned and lets the learning rate fall
-    in time; a run that it ended is not reproducible to the byte on another machine.
+    *batch_tokens* is padded tokens per optimiser step, *micro_tokens* of them at once (0: all; halved when memory
+    runs out); *plan* puts rows of like length together or packs them into rows of *window* tokens. *warmup* and
+    *hold* are fractions of the run at rising and at full learning rate, the rest falls in a straight line to
+    *floor* of it. *max_seconds* (0: none) ends a run that is slower than planned and lets the learning rate fall
+    in time; a run that it ended is not reproducible to the byte on another machine. *checkpointing* recomputes
+    activations to save memory; *chunk* is labelled tokens whose logits are held at once (0: all of a micro-batch).
+    *keep* is how many snapshots of the adapter, evenly spaced, stay for attribution.
     """
 
     learning_rate: float = 1e-2
     batch_tokens: int = 2048
+    micro_tokens: int = 0
+    plan: Literal["buckets", "packed"] = "buckets"
     epochs: float = 4.0
     warmup: float = 0.03
     hold: float = 0.2
@@ -27,9 +35,14 @@ class LoopSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     weight_decay: float = 0.0
     clip: float = 1.0
     window: int = 256
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    checkpointing: bool = False
+    chunk: int = 0
+    compile: bool = False
     seed: int = 0
     max_seconds: float = 0.0
     checkpoint_every: int = 500
+    keep: int = 4
     threads: int = 0
 
     def __post_init__(self) -> None:
@@ -37,33 +50,83 @@ class LoopSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("learning_rate, batch_tokens, epochs and window must be above 0")
         if self.warmup < 0 or self.hold < 0 or self.warmup + self.hold > 1:
             raise ValueError("warmup and hold are fractions of the run and must not exceed 1 together")
+        if min(self.micro_tokens, self.chunk, self.keep, self.threads) < 0 or self.micro_tokens > self.batch_tokens:
+            raise ValueError(
+                "micro_tokens, chunk, keep and threads must not be negative, micro_tokens at most batch_tokens"
+            )
 
 
 class LoraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Shape of a low-rank adapter."""
+    """Shape of a low-rank adapter: *kind* is plain LoRA, rank-stabilised (alpha / sqrt(rank)), or with magnitudes (DoRA).
+
+    *bits* 4 holds the frozen base in 4 bits (QLoRA), which needs a GPU.
+    """
 
     rank: int = 32
     alpha: float = 64.0
     targets: tuple[str, ...] = _LINEARS
+    kind: Literal["lora", "rslora", "dora"] = "lora"
+    bits: Literal[4, 16] = 16
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha <= 0 or not self.targets:
             raise ValueError("rank and alpha must be above 0, and targets must name a layer")
 
 
+class RaySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How `engine = "ray"` spreads the loop: data parallel, or with the model in shards where it does not fit."""
+
+    workers: int = 2
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    failures: int = 2
+
+    def __post_init__(self) -> None:
+        if self.workers < 1 or self.failures < 0:
+            raise ValueError("workers must be above 0 and failures not negative")
+
+
 class TrainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `[train]` table: an adapter for *agent* over *base* from a dataset version.
 
-    *dataset* is a name (its newest version) or `name/v0001`.
+    *dataset* is a name (its newest version) or `name/v0001`. *start* is an adapter id to go on from, or "latest" for
+    the agent's newest over the same base (the base itself when there is none); *replay* is then the share of
+    examples drawn from what that adapter had learned before. *min_new* (0: none asked for) is how many examples there
+    must be that the agent's newest adapter has not seen. *mixture* is the share that is kept of examples that are
+    neither demonstrations nor corrections. *track* sends metrics to trackers beside the JSON lines. Only the table of
+    the chosen objective is read.
     """
 
     agent: str
     dataset: str
     base: str = "cortex-tiny"
-    objective: Literal["sft"] = "sft"
+    objective: Literal["sft", "preference", "mntp", "distil", "grpo"] = "sft"
+    engine: Literal["native", "trl", "ray"] = "native"
     min_examples: int = 100
+    min_new: int = 0
+    mixture: float = 1.0
+    start: str = ""
+    replay: float = 0.2
+    track: tuple[Literal["mlflow", "tensorboard", "otlp"], ...] = ()
     lora: LoraSpec = LoraSpec()
     loop: LoopSpec = LoopSpec()
+    preference: PreferenceSpec = PreferenceSpec()
+    mntp: MntpSpec = MntpSpec()
+    distil: DistilSpec = DistilSpec()
+    grpo: GrpoSpec = GrpoSpec()
+    ray: RaySpec = RaySpec()
+    search: SearchSpec | None = None
+    predict: PredictSpec | None = None
+    per: PerSpec | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.replay < 1:
+            raise ValueError("replay is a share of the examples, at least 0 and below 1")
+        if not 0 < self.mixture <= 1 or self.min_new < 0:
+            raise ValueError("mixture is a share above 0, min_new not negative")
+        if self.objective == "distil" and not self.distil.teacher:
+            raise ValueError("the objective distil asks for [train.distil] teacher")
+        if self.objective == "grpo" and self.engine != "trl":
+            raise ValueError("the objective grpo needs engine = 'trl'")
 
 
 class TextSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -40,11 +40,18 @@ def lab(cortex: "Program", tmp_path: Path) -> Path:
     return root
 
 
+def drop_gates(lab: Path) -> None:
+    recipe = lab / "recipes" / "dispatch.toml"
+    before, _, rest = recipe.read_text(encoding="utf-8").partition("[evaluate]")
+    recipe.write_text(before + "[release]" + rest.partition("[release]")[2], encoding="utf-8")
+
+
 def test_the_loop_from_the_shell(cortex: "Program", lab: Path) -> None:
     made = cortex("curate", "dispatch", "--json").data
     assert made["version"]["counts"]["examples"] == 96
     assert not made["known"]
 
+    drop_gates(lab)  # five cases decide no gate
     planned = cortex("train", "dispatch", "--dry-run", "--json").data["plan"]
     trained = cortex("train", "dispatch", "--json").data
     again = cortex("train", "dispatch")
@@ -59,6 +66,36 @@ def test_the_loop_from_the_shell(cortex: "Program", lab: Path) -> None:
     moved = cortex("promote", "dispatch", trained["variant"], "--json")
     assert moved.code == 0
     assert cortex("fsck", "--json").code == 0
+
+    adapter = trained["adapter"]["id"]
+    assert [each["id"] for each in cortex("adapter", "ls", "--json").data["adapters"]] == [adapter]
+    assert "dispatch/v0001" in cortex("adapter", "card", adapter).out
+    assert cortex("adapter", "export", adapter, str(lab / "files")).code == 0
+    assert {path.name for path in (lab / "files").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    whole = cortex("adapter", "export", adapter, str(lab / "whole"), "--merged", "--json").data
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(whole["files"])
+    refused = cortex("adapter", "export", adapter, str(lab / "whole"))
+    assert (refused.code, "is there already" in refused.err) == (2, True)
+
+
+def test_what_the_gates_found_is_kept_with_the_adapter_also_when_they_refuse(cortex: "Program", lab: Path) -> None:
+    assert cortex("curate", "dispatch").code == 0
+    recipe = lab / "recipes" / "dispatch.toml"
+    text = recipe.read_text(encoding="utf-8")
+    before, _, rest = text.partition("[evaluate.gates]")
+    gates = "[evaluate.gates]\nmin_success = 1.0\nmax_loss = 1.0\nmin_change = 0.001\n\n[release]"
+    recipe.write_text(before + gates + rest.partition("[release]")[2], encoding="utf-8")
+    trained = cortex("train", "dispatch", "--json").data
+    assert (trained["variant"], [gate["outcome"] for gate in trained["gates"] if gate["name"] == "success"]) == (
+        "",
+        ["failed"],
+    )
+    (kept,) = cortex("adapter", "ls", "--json").data["adapters"]
+    assert kept["evaluation"]["name"] == "gates.json"
+    assert 0 <= kept["scores"]["dispatch/v0001:test"] < 1
+    assert cortex("fsck", "--json").code == 0
+    assert cortex("gc", "--json").code == 0
+    assert "success" in cortex("adapter", "card", kept["id"]).out
 
 
 def test_curating_twice_says_that_nothing_is_new(cortex: "Program", lab: Path) -> None:

@@ -10,6 +10,7 @@ from cortex_cli.domain.tables import parse_toml
 from cortex_cli.models.bases import WEIGHT_FILES, check_folder, digest_folder, find_folder, load_network
 from cortex_cli.models.chat import ChatTokenizer
 from cortex_cli.models.generation import LocalModel, load_model
+from cortex_cli.models.sampling import Sampling
 from cortex_cli.store.starter import starter_root
 
 pytestmark = pytest.mark.model
@@ -81,6 +82,81 @@ def test_an_answer_that_reaches_the_bound_says_so(folder: Path) -> None:
 
     assert answer.finish == "length"
     assert answer.tokens_out == 1
+
+
+def test_a_stream_is_the_answer_piece_by_piece(model: LocalModel) -> None:
+    for text in ASKED:
+        pieces = list(model.stream((Message("user", text),)))
+        (answer,) = model([(Message("user", text),)])
+        told = pieces[-1].answer
+
+        assert told is not None
+        assert (told.text, told.finish, told.tokens_out) == (answer.text, answer.finish, answer.tokens_out)
+        assert "".join(piece.text for piece in pieces) == answer.text
+        assert sum(piece.logprob for piece in pieces) / len(pieces) == pytest.approx(told.logprob)
+        assert [piece.answer for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
+
+
+def test_a_stop_text_ends_an_answer_before_it_and_is_never_streamed(model: LocalModel) -> None:
+    (whole,) = model([(Message("user", ASKED[0]),)])
+    middle = whole.text[5:8]
+    stopping = model.sampled(Sampling(stop=("never", middle)))
+    (answer,) = stopping([(Message("user", ASKED[0]),)])
+    pieces = [piece.text for piece in stopping.stream((Message("user", ASKED[0]),))]
+
+    assert answer.text == whole.text[: whole.text.index(middle)]
+    assert answer.finish == "stop"
+    assert "".join(pieces) == answer.text
+
+
+def test_what_is_drawn_depends_on_seed_and_prompt_and_not_on_the_batch(model: LocalModel) -> None:
+    hot = model.sampled(Sampling(temperature=1.5, top_p=0.98, seed=1))
+    prompts = [(Message("user", text),) for text in ASKED]
+    together = [answer.text for answer in hot(prompts)]
+
+    assert together == [hot([prompt])[0].text for prompt in prompts]
+    assert together == [answer.text for answer in hot(prompts)]
+    other = model.sampled(Sampling(temperature=1.5, top_p=0.98, seed=2))
+    assert together != [answer.text for answer in other(prompts)]
+
+
+def test_the_same_prompt_asked_twice_is_drawn_twice(model: LocalModel) -> None:
+    hot = model.sampled(Sampling(temperature=2.0))
+    answers = hot([(Message("user", ASKED[2]),)] * 6)
+
+    assert len({answer.text for answer in answers}) > 1
+    assert answers[0].text == hot([(Message("user", ASKED[2]),)])[0].text
+
+
+def test_a_prompt_longer_than_the_context_is_an_answer_that_says_so(model: LocalModel) -> None:
+    long = (Message("user", "word " * 600),)
+    answers = model([(Message("user", ASKED[0]),), long])
+    (piece,) = model.stream(long)
+
+    assert answers[0].finish != "error"
+    assert answers[1].finish == "error"
+    assert "the model's context is 512" in answers[1].error
+    assert piece.answer == answers[1]
+
+
+def test_an_answer_ends_where_the_context_does(model: LocalModel) -> None:
+    size = 1
+    while len(model.tokenizer.encode_prompt((Message("user", "the " * size),))) < 500:
+        size += 1
+    prompt = (Message("user", "the " * size),)
+    free = 512 - len(model.tokenizer.encode_prompt(prompt))
+    (answer,) = model.sampled(Sampling(temperature=5.0), max_tokens=100)([prompt])
+
+    assert answer.tokens_out <= free
+    assert answer.finish == ("length" if answer.tokens_out == free else "stop")
+
+
+def test_the_cache_of_a_batch_is_bounded(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = [(Message("user", text),) for text in ASKED]
+    wanted = [answer.text for answer in model(prompts)]
+    monkeypatch.setattr("cortex_cli.models.generation._CACHE_BYTES", 1)
+
+    assert [answer.text for answer in model(prompts)] == wanted
 
 
 def test_no_prompts_need_no_answers(model: LocalModel) -> None:

@@ -7,9 +7,10 @@ import torch
 
 from cortex_cli.models.bases import load_network
 from cortex_cli.models.lora import attach, save_adapter
+from cortex_cli.train.spec import LoraSpec
 from cortex_cli.train.tokens import save_tokenizer, train_tokenizer
 
-TARGETS = ("q_proj", "v_proj")
+SHAPE = LoraSpec(rank=2, alpha=4.0, targets=("q_proj", "v_proj"))
 
 
 def make_base(folder: Path, texts: Iterable[str]) -> Path:
@@ -35,7 +36,7 @@ def make_base(folder: Path, texts: Iterable[str]) -> Path:
 def make_adapter(base: Path, folder: Path) -> list[Path]:
     """Write a random adapter over *base* to *folder* and return its files."""
     network = load_network(base)
-    for parameter in attach(network, rank=2, alpha=4.0, targets=TARGETS, seed=0):
+    for parameter in attach(network, SHAPE, seed=0):
         torch.nn.init.normal_(parameter, std=0.1)
-    save_adapter(network, folder, rank=2, alpha=4.0, targets=TARGETS)
+    save_adapter(network, folder, SHAPE)
     return sorted(folder.iterdir())

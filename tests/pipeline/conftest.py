@@ -1,6 +1,7 @@
 """A workspace in which the loop ran once, on the shipped base and real utterances, in miniature."""
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,6 +50,14 @@ def small(recipe: Recipe) -> Recipe:
     assert recipe.train is not None
     loop = msgspec.structs.replace(recipe.train.loop, epochs=6.0, batch_tokens=512, max_seconds=0.0, threads=1)
     return msgspec.structs.replace(recipe, train=msgspec.structs.replace(recipe.train, loop=loop, min_examples=50))
+
+
+def copy_lab(lab: Lab, root: Path) -> Lab:
+    """A copy of *lab* in *root*, for tests that change its registry or its journal."""
+    shutil.copytree(lab.place.workspace.root, root)
+    ticks = iter(range(1_000_000))
+    place = open_place(Workspace(root), now=lambda: START + timedelta(days=1, seconds=next(ticks)))
+    return replace(lab, place=place)
 
 
 @pytest.fixture(scope="session")

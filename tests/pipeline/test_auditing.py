@@ -167,7 +167,7 @@ def test_a_quarantined_version_is_not_trained_on_until_it_is_released(place: Pla
     assert move_dataset(place, now, "quarantined", "odd answers")[1] == ""
     released, commit = move_dataset(place, now, "live", "")
     assert (released, bool(commit)) == (version, True)
-    with pytest.raises(UsageError, match="no model"):
+    with pytest.raises(UsageError, match="no champion"):
         plan_recipe(place.registry.snapshot(), recipe, name="x")
 
 

@@ -60,6 +60,7 @@ def test_every_value_names_where_it_came_from(root: Path, env: dict[str, str]) -
         "redaction": "default",
         "lock_wait": "default",
         "threads": "variable CORTEX_THREADS",
+        "machine_price": "default",
         "color": f"{user}:2",
         "plain": "flag --plain",
         "retention_days": "default",

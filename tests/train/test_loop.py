@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from torch.nn import functional
 
 from cortex_cli.domain.errors import ConflictError, CortexError, UsageError
-from cortex_cli.train.batches import Row
 from cortex_cli.train.checkpoint import Position, restore_checkpoint, save_checkpoint
-from cortex_cli.train.loop import LanguageLoss, Progress, run_loop
+from cortex_cli.train.language import LanguageLoss
+from cortex_cli.train.loop import Progress, run_loop
 from cortex_cli.train.spec import LoopSpec
+from tests.train.llama import network, some_rows
 
 pytestmark = pytest.mark.model
 
@@ -23,57 +23,14 @@ class Killed(BaseException):
     """Stands for a signal that arrives between two steps."""
 
 
-def network(seed: int = 0) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=32,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=32,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        attn_implementation="eager",
-    )
-    return LlamaForCausalLM(config)
-
-
-def some_rows() -> list[Row]:
-    return [Row(tuple(1 + (n * k) % 30 for k in range(1, 4 + n % 9)), 1 + n % 2, f"x{n}") for n in range(40)]
-
-
 def silent(_progress: Progress) -> None:
     pass
 
 
 def train(folder: Path, spec: LoopSpec = SPEC, watch: Any = silent) -> tuple[Any, Any]:
     folder.mkdir(exist_ok=True)
-    model = LanguageLoss(network())
-    return run_loop(model, some_rows(), spec, folder, pad=0, watch=watch), model
-
-
-def test_the_loss_is_the_mean_over_labelled_tokens_of_a_plain_padded_forward() -> None:
-    model = LanguageLoss(network())
-    ids = torch.tensor([[1, 2, 3, 4, 0], [5, 6, 7, 8, 9]])
-    labels = torch.tensor([[-100, -100, 3, 4, -100], [-100, 6, 7, 8, 9]])
-
-    logits = model.network(input_ids=ids).logits[:, :-1]
-    wanted = functional.cross_entropy(logits.reshape(-1, 32), labels[:, 1:].reshape(-1), ignore_index=-100)
-
-    assert model(ids, labels).item() == pytest.approx(wanted.item(), abs=1e-5)
-
-
-def test_padding_does_not_change_the_loss_of_a_row() -> None:
-    model = LanguageLoss(network())
-    row = torch.tensor([[1, 2, 3]])
-    padded = torch.tensor([[1, 2, 3, 0, 0]])
-    labels = torch.tensor([[-100, 2, 3, -100, -100]])
-
-    assert model(row, labels[:, :3]).item() == pytest.approx(model(padded, labels).item(), abs=1e-6)
+    model = LanguageLoss(network(), 0, SPEC)
+    return run_loop(model, some_rows(), spec, folder, watch=watch), model
 
 
 def test_training_lowers_the_loss_and_counts_useful_tokens(tmp_path: Path) -> None:
@@ -136,12 +93,12 @@ def test_a_checkpoint_of_other_settings_is_not_continued(tmp_path: Path) -> None
 
 
 def test_a_loss_that_is_not_a_number_stops_with_the_examples_that_caused_it(tmp_path: Path) -> None:
-    model = LanguageLoss(network())
+    model = LanguageLoss(network(), 0, SPEC)
     with torch.no_grad():
         model.network.model.norm.weight.fill_(math.inf)
 
     with pytest.raises(CortexError, match="loss of step 1 is not a number; its examples: x"):
-        run_loop(model, some_rows(), SPEC, tmp_path, pad=0, watch=silent)
+        run_loop(model, some_rows(), SPEC, tmp_path, watch=silent)
 
 
 def test_a_run_out_of_time_ends_early_and_says_so(tmp_path: Path) -> None:
@@ -162,7 +119,7 @@ def test_a_part_of_an_epoch_takes_a_part_of_its_batches(tmp_path: Path) -> None:
 
 def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to train on"):
-        run_loop(LanguageLoss(network()), [], SPEC, tmp_path, pad=0, watch=silent)
+        run_loop(LanguageLoss(network(), 0, SPEC), [], SPEC, tmp_path, watch=silent)
 
 
 def test_the_learning_rate_rises_holds_and_falls(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from cortex_cli.domain.interactions import Message
 from cortex_cli.models.chat import ChatTokenizer
 from cortex_cli.models.generation import load_model
 from cortex_cli.store.starter import starter_root
+from cortex_cli.train.fitting import Fitted, fit_adapter
 from cortex_cli.train.loop import Progress
-from cortex_cli.train.sft import Fitted, encode_examples, fit_adapter
+from cortex_cli.train.sft import encode_examples
 from cortex_cli.train.spec import LoopSpec, LoraSpec, TrainSpec
 from tests.train.conftest import requests
 
@@ -71,7 +72,7 @@ def test_the_loss_is_on_the_answer_alone(base: Path) -> None:
     rows, _ = encode_examples(examples()[:1], ChatTokenizer(base), 64)
 
     tokenizer = ChatTokenizer(base)
-    assert tokenizer.decode(rows[0].ids[rows[0].prompt :]) == '{"tool": "book_flight"}'
+    assert tokenizer.decode(rows[0].ids[slice(*rows[0].learned[0])]) == '{"tool": "book_flight"}'
     assert rows[0].ids[-1] == tokenizer.end
 
 
@@ -98,9 +99,9 @@ def test_examples_that_do_not_fit_are_left_out_and_counted(base: Path, tmp_path:
         answer="x",
         source="accepted",
     )
-    rows, too_long = encode_examples([*examples()[:3], long], ChatTokenizer(base), 64)
+    rows, counts = encode_examples([*examples()[:3], long], ChatTokenizer(base), 64)
 
-    assert (len(rows), too_long) == (3, 1)
+    assert (len(rows), counts["too_long"]) == (3, 1)
     with pytest.raises(UsageError, match="longer than the window"):
         fit_adapter([long] * 60, base, SPEC, tmp_path, watch=silent)
     assert not (tmp_path / "adapter").exists()
