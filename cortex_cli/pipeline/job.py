@@ -112,15 +112,18 @@ def draft_challenger(snapshot: Snapshot, agent: str, adapter: Adapter) -> Varian
     )
 
 
-def find_earlier(registry: Registry, snapshot: Snapshot, agent: str, base: str = "") -> Adapter | None:
-    """Return the newest live adapter that was trained for *agent*, over *base* if it is given, by the order of commits.
+def find_earlier(registry: Registry, snapshot: Snapshot, spec: TrainSpec, base: str = "") -> Adapter | None:
+    """Return the newest live adapter before that of *spec*, over *base* if it is given, by the order of commits.
 
-    Specialists are left out: they were trained on a part.
+    Specialists are left out: they were trained on a part. An encoder comes after encoders only, and what answers after
+    what answers.
     """
-    for event in read_log(registry, agent):
+    encodes = spec.objective == "mntp"
+    for event in read_log(registry, spec.agent):
         if event.action == "train" and f"{event.to}.toml" in snapshot.entries("registry/adapters"):
             adapter = snapshot.adapter(event.to)
-            if adapter.state == "live" and not adapter.domain and base in ("", adapter.base):
+            alike = not adapter.domain and (adapter.objective == "mntp") == encodes and base in ("", adapter.base)
+            if alike and adapter.state == "live":
                 return adapter
     return None
 

@@ -81,7 +81,7 @@ def open_job(place: Place, snapshot: Snapshot, recipe: Recipe, *, name: str) -> 
     """Plan as `plan_recipe`; the adapter that `start = "latest"` means is found by the order of commits."""
     spec = recipe.train
     latest = spec is not None and spec.start == "latest"
-    earlier = find_earlier(place.registry, snapshot, spec.agent, spec.base) if spec and latest else None
+    earlier = find_earlier(place.registry, snapshot, spec, spec.base) if spec and latest else None
     job = plan_recipe(snapshot, recipe, name=name, earlier=earlier)
     # What this very data and recipe made is not where it goes on from: the same command twice trains once.
     made = earlier is not None and earlier.dataset_digest == job.dataset.digest and earlier.recipe == name
@@ -213,7 +213,7 @@ def _require_extras(job: Job) -> None:
 
 def _too_little_new(place: Place, snapshot: Snapshot, job: Job) -> str | None:
     """Return why nothing is trained yet: the marker of the last training is its adapter's manifest in git."""
-    earlier = find_earlier(place.registry, snapshot, job.spec.agent) if job.spec.min_new else None
+    earlier = find_earlier(place.registry, snapshot, job.spec) if job.spec.min_new else None
     if earlier is None:
         return None
     new = count_new(place, snapshot, job, earlier)

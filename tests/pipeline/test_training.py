@@ -196,6 +196,18 @@ def test_what_was_revoked_is_never_replayed_and_revokes_what_went_on_from_it(lab
     assert lab.place.registry.snapshot().adapter(late.id).state == "revoked"
 
 
+def test_what_answers_never_goes_on_from_an_encoder_nor_an_encoder_from_it(lab: Lab) -> None:
+    registry, first = lab.place.registry, lab.trained.adapter
+    files = tuple(msgspec.structs.replace(blob, name=f"e-{blob.name}") for blob in first.files)
+    encoder = msgspec.structs.replace(first, id=adapter_id("dispatch", files), files=files, objective="mntp")
+    add_adapter(registry, encoder)
+    spec = table(lab)
+    newest = find_earlier(registry, registry.snapshot(), spec)
+    assert newest is not None
+    assert newest.objective == "sft"
+    assert find_earlier(registry, registry.snapshot(), msgspec.structs.replace(spec, objective="mntp")) == encoder
+
+
 def test_nothing_goes_on_from_a_revoked_adapter(lab: Lab) -> None:
     gone = msgspec.structs.replace(
         lab.trained.adapter, name="gone", id=adapter_id("gone", lab.trained.adapter.files), state="revoked"
@@ -203,7 +215,7 @@ def test_nothing_goes_on_from_a_revoked_adapter(lab: Lab) -> None:
     add_adapter(lab.place.registry, gone)
     with pytest.raises(ConflictError, match="is revoked, so nothing goes on from it"):
         train_recipe(lab.place, vary(lab, start=gone.id), name="dispatch")
-    earlier = find_earlier(lab.place.registry, lab.place.registry.snapshot(), "dispatch")
+    earlier = find_earlier(lab.place.registry, lab.place.registry.snapshot(), table(lab))
     assert earlier is not None
     assert earlier.id != gone.id
 
