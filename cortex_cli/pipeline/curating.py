@@ -132,9 +132,10 @@ class _Work:
         key = open_key(self._place.workspace)
         curated = curate(records, self._spec, store=self._place.objects, key=key, shop=shop)
         if not sum(part.rows for part in curated.version.parts.values()):
+            unjudged = "unjudged" in curated.version.rejected
             raise UsageError(
                 f"no example of agent '{self._spec.agent}' survives: {_reasons(curated.version)}",
-                hint=f"cortex collect SOURCE --agent {self._spec.agent}",
+                hint=f"cortex {'review' if unjudged else 'collect SOURCE --agent'} {self._spec.agent}",
                 state="no dataset version was made",
             )
         return curated

@@ -37,13 +37,8 @@ __all__ = [
 _SIDES_TRIED = 64  # rows looked at for a mismatched answer that fits into the window
 
 
-class PairLoss(nn.Module):
-    """DPO over rows with a `pair`: the wanted answer is to gain more than the other, against where training began.
-
-    -log s(beta m), s the logistic function, m the margin of the two log-ratios; a share of *smoothing* is taken to be
-    labelled the wrong way round. The robust form of TRL, which is unbiased, has no lower bound, and is not used. *sft*
-    adds that much of the mean loss per token of the wanted answer, as arXiv:2404.19733 has it.
-    """
+class _Preference(nn.Module):
+    """What both losses share: a language model, and the same weight for every row."""
 
     def __init__(self, language: LanguageLoss, spec: PreferenceSpec) -> None:
         super().__init__()
@@ -56,9 +51,18 @@ class PairLoss(nn.Module):
         return self.language.network  # type: ignore[no-any-return]
 
     def weigh(self, row: Row) -> float:
-        """Return 1: every pair counts the same, however long."""
+        """Return 1: every row counts the same, however long."""
         del row
         return 1.0
+
+
+class PairLoss(_Preference):
+    """DPO over rows with a `pair`: the wanted answer is to gain more than the other, against where training began.
+
+    -log s(beta m), s the logistic function, m the margin of the two log-ratios; a share of *smoothing* is taken to be
+    labelled the wrong way round. The robust form of TRL, which is unbiased, has no lower bound, and is not used. *sft*
+    adds that much of the mean loss per token of the wanted answer, as arXiv:2404.19733 has it.
+    """
 
     def loss(self, rows: Sequence[Row]) -> torch.Tensor:
         """Return the sum of the losses of *rows*."""
@@ -77,7 +81,7 @@ class PairLoss(nn.Module):
         return self.spec.beta * (good - _begun(rows, 0, good)), self.spec.beta * (bad - _begun(rows, 1, bad))
 
 
-class SideLoss(nn.Module):
+class SideLoss(_Preference):
     """KTO over rows that are `wanted` or not; the `pair` of a row is its prompt with the answer to another one.
 
     What the policy gains on such mismatched answers is its distance from where it began, the point from which gains
@@ -86,21 +90,9 @@ class SideLoss(nn.Module):
     """
 
     def __init__(self, language: LanguageLoss, spec: PreferenceSpec, *, wanted: float, unwanted: float) -> None:
-        super().__init__()
-        self.language = language
-        self.spec = spec
+        super().__init__(language, spec)
         self.wanted = wanted
         self.unwanted = unwanted
-
-    @property
-    def network(self) -> nn.Module:
-        """Return the model that is trained."""
-        return self.language.network  # type: ignore[no-any-return]
-
-    def weigh(self, row: Row) -> float:
-        """Return 1: every answer counts the same, however long."""
-        del row
-        return 1.0
 
     def loss(self, rows: Sequence[Row]) -> torch.Tensor:
         """Return the sum of the losses of *rows*."""

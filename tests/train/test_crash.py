@@ -23,7 +23,7 @@ from cortex_cli.train.language import LanguageLoss
 from cortex_cli.train.loop import Progress, Result, run_loop
 from cortex_cli.train.memory import give_back_memory
 from cortex_cli.train.spec import LoopSpec, LoraSpec
-from tests.train.llama import network, some_rows
+from tests.train.tiny_rows import network, some_rows
 
 pytestmark = pytest.mark.model
 

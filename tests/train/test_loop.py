@@ -12,7 +12,7 @@ from cortex_cli.train.checkpoint import Position, restore_checkpoint, save_check
 from cortex_cli.train.language import LanguageLoss
 from cortex_cli.train.loop import Progress, run_loop
 from cortex_cli.train.spec import LoopSpec
-from tests.train.llama import network, some_rows
+from tests.train.tiny_rows import network, some_rows
 
 pytestmark = pytest.mark.model
 

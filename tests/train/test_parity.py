@@ -14,7 +14,7 @@ from cortex_cli.train.batches import Row, plan_epoch
 from cortex_cli.train.language import LanguageLoss, lay_out
 from cortex_cli.train.loop import Progress, run_loop
 from cortex_cli.train.spec import LoopSpec, LoraSpec
-from tests.train.llama import network, some_rows
+from tests.train.tiny_rows import network, some_rows
 
 pytestmark = pytest.mark.model
 
